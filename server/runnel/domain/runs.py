@@ -1,0 +1,126 @@
+"""Runs, their params and tags: entities and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NotRequired, TypedDict
+
+from runnel.domain import limits
+from runnel.domain.datasets import DatasetInputDict
+from runnel.domain.errors import InvalidParameterValue
+from runnel.domain.experiments import TagDict
+from runnel.domain.logged_models import ModelInputDict, ModelOutputDict
+from runnel.domain.metrics import Metric, MetricDict, check_metric
+from runnel.domain.validation import check_key, check_length
+
+RUN_NAME_TAG = "mlflow.runName"
+LOGGED_MODELS_TAG = "mlflow.log-model.history"
+
+RUNNING = "RUNNING"
+RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
+ViewType = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    key: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTag:
+    key: str
+    value: str = ""
+
+
+class RunInfo(TypedDict):
+    """A run's own fields; times in milliseconds since the epoch. ``run_uuid`` is the old name of ``run_id``."""
+
+    run_id: str
+    run_uuid: str
+    run_name: str
+    experiment_id: str
+    user_id: str
+    status: str
+    start_time: int
+    end_time: NotRequired[int]
+    artifact_uri: str
+    lifecycle_stage: str
+
+
+class RunData(TypedDict, total=False):
+    metrics: list[MetricDict]
+    params: list[TagDict]
+    tags: list[TagDict]
+
+
+class RunInputs(TypedDict, total=False):
+    dataset_inputs: list[DatasetInputDict]
+    model_inputs: list[ModelInputDict]
+
+
+class RunOutputs(TypedDict, total=False):
+    model_outputs: list[ModelOutputDict]
+
+
+class Run(TypedDict):
+    info: RunInfo
+    data: RunData
+    inputs: RunInputs
+    outputs: RunOutputs
+
+
+def check_param(param: Param, path: str = "") -> None:
+    """Refuses a param whose key MLflow refuses, or whose value is past 6,000 characters."""
+    check_key(param.key, f"{path}.key" if path else "key", "Param key")
+    check_length("Param value", param.value, limits.MAX_PARAM_VALUE_LENGTH)
+
+
+def check_tag(tag: RunTag, path: str = "") -> None:
+    """Refuses a run tag whose key MLflow refuses, or whose value is past 8,000 characters."""
+    prefix = f"{path}." if path else ""
+    check_key(tag.key, f"{prefix}key", f"{prefix}key")
+    check_length(f"{prefix}value", tag.value, limits.MAX_TAG_VALUE_LENGTH)
+
+
+def _check_batch_size(what: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise InvalidParameterValue(
+            f"A batch logging request can contain at most {limit} {what}. Got {count} {what}. "
+            f"Please split up {what} across multiple requests and try again."
+        )
+
+
+def check_batch(metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]) -> None:
+    """Refuses a batch past MLflow's limits, with an invalid member, or with a param key that stands in it twice."""
+    for index, metric in enumerate(metrics):
+        check_metric(metric, f"metrics[{index}]")
+    for index, param in enumerate(params):
+        check_param(param, f"params[{index}]")
+    for index, tag in enumerate(tags):
+        check_tag(tag, f"tags[{index}]")
+    _check_batch_size("metrics", len(metrics), limits.MAX_METRICS_PER_BATCH)
+    _check_batch_size("params", len(params), limits.MAX_PARAMS_PER_BATCH)
+    _check_batch_size("tags", len(tags), limits.MAX_TAGS_PER_BATCH)
+    _check_batch_size(
+        "metrics, params, and tags", len(metrics) + len(params) + len(tags), limits.MAX_ENTITIES_PER_BATCH
+    )
+    seen: set[str] = set()
+    duplicates = [param.key for param in params if param.key in seen or seen.add(param.key)]  # type: ignore[func-returns-value]
+    if duplicates:
+        raise InvalidParameterValue(
+            f"Duplicate parameter keys have been submitted: {duplicates}. Please ensure the request contains only one "
+            "param value per param key."
+        )
+
+
+def choose_run_name(run_name: str, tags: Sequence[RunTag]) -> str:
+    """The name of a new run: the argument or the tag ``mlflow.runName`` (which must agree), or ''."""
+    tag_name = next((tag.value for tag in tags if tag.key == RUN_NAME_TAG), "")
+    if run_name and tag_name and run_name != tag_name:
+        raise InvalidParameterValue(
+            "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
+            f"(run_name='{run_name}', mlflow.runName='{tag_name}')."
+        )
+    return run_name or tag_name
