@@ -1,0 +1,131 @@
+"""Datasets as inputs of runs, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import sqlalchemy as sa
+
+from runnel.domain import limits
+from runnel.domain.datasets import DATASET_CONTEXT_TAG, DatasetDict, DatasetInput, DatasetInputDict, DatasetSummary
+from runnel.store.schema import dataset_inputs, datasets, input_tags
+from runnel.store.statements import Statement, Transaction
+
+SELECT_INPUTS_OF_RUNS = Statement(
+    lambda d: (
+        sa.select(
+            dataset_inputs.c.run_id,
+            dataset_inputs.c.id,
+            datasets.c.name,
+            datasets.c.digest,
+            datasets.c.source_type,
+            datasets.c.source,
+            datasets.c.schema,
+            datasets.c.profile,
+        )
+        .join_from(dataset_inputs, datasets, datasets.c.id == dataset_inputs.c.dataset_id)
+        .where(d.is_in(dataset_inputs.c.run_id, "run_ids"))
+        .order_by(dataset_inputs.c.run_id, dataset_inputs.c.id)
+    )
+)
+SELECT_TAGS_OF_INPUTS = Statement(
+    lambda d: sa.select(input_tags.c.input_id, input_tags.c.key, input_tags.c.value).where(
+        d.is_in(input_tags.c.input_id, "input_ids")
+    )
+)
+# The first description of a dataset (same name and digest) stays.
+INSERT_DATASET = Statement(
+    lambda d: (
+        d.insert(datasets)
+        .values({column.name: sa.bindparam(column.name) for column in datasets.c if column.name != "id"})
+        .on_conflict_do_nothing(index_elements=["experiment_id", "name", "digest"])
+    )
+)
+SELECT_DATASET_ID = Statement(
+    lambda d: sa.select(datasets.c.id).where(
+        datasets.c.experiment_id == sa.bindparam("experiment_id"),
+        datasets.c.name == sa.bindparam("name"),
+        datasets.c.digest == sa.bindparam("digest"),
+    )
+)
+INSERT_INPUT = Statement(
+    lambda d: (
+        d.insert(dataset_inputs)
+        .values(run_id=sa.bindparam("run_id"), dataset_id=sa.bindparam("dataset_id"))
+        .on_conflict_do_nothing(index_elements=["run_id", "dataset_id"])
+        .returning(dataset_inputs.c.id)
+    )
+)
+INSERT_INPUT_TAG = Statement(
+    lambda d: (
+        d.insert(input_tags)
+        .values(input_id=sa.bindparam("input_id"), key=sa.bindparam("key"), value=sa.bindparam("value"))
+        .on_conflict_do_nothing(index_elements=["input_id", "key"])
+    )
+)
+SELECT_SUMMARIES = Statement(
+    lambda d: (
+        sa.select(datasets.c.experiment_id, datasets.c.name, datasets.c.digest, input_tags.c.value)
+        .distinct()
+        .join_from(datasets, dataset_inputs, dataset_inputs.c.dataset_id == datasets.c.id)
+        .outerjoin(
+            input_tags,
+            sa.and_(input_tags.c.input_id == dataset_inputs.c.id, input_tags.c.key == DATASET_CONTEXT_TAG),
+        )
+        .where(d.is_in(datasets.c.experiment_id, "experiment_ids"))
+        .order_by(datasets.c.experiment_id, datasets.c.name, datasets.c.digest, input_tags.c.value)
+        .limit(limits.MAX_DATASET_SUMMARIES)
+    )
+)
+
+
+def inputs_of_runs(tx: Transaction, run_ids: list[int]) -> Iterator[tuple[int, DatasetInputDict]]:
+    """The dataset inputs of runs, each with the key of its run."""
+    rows = tx.rows(SELECT_INPUTS_OF_RUNS, run_ids=run_ids)
+    if not rows:
+        return
+    inputs: dict[int, DatasetInputDict] = {}
+    for _, input_id, name, digest, source_type, source, schema, profile in rows:
+        dataset: DatasetDict = {"name": name, "digest": digest, "source_type": source_type, "source": source}
+        if schema:
+            dataset["schema"] = schema
+        if profile:
+            dataset["profile"] = profile
+        inputs[input_id] = {"dataset": dataset}
+    for input_id, key, value in tx.rows(SELECT_TAGS_OF_INPUTS, input_ids=list(inputs)):
+        inputs[input_id].setdefault("tags", []).append({"key": key, "value": value})
+    for row in rows:
+        yield row[0], inputs[row[1]]
+
+
+def log_dataset_inputs(tx: Transaction, run_id: int, experiment_id: int, inputs: Sequence[DatasetInput]) -> None:
+    """Links datasets to a run; of a dataset that the run already has, nothing changes."""
+    for item in inputs:
+        dataset = item.dataset
+        tx.execute(
+            INSERT_DATASET,
+            experiment_id=experiment_id,
+            name=dataset.name,
+            digest=dataset.digest,
+            source_type=dataset.source_type,
+            source=dataset.source,
+            schema=dataset.schema,
+            profile=dataset.profile,
+        )
+        found = tx.row(SELECT_DATASET_ID, experiment_id=experiment_id, name=dataset.name, digest=dataset.digest)
+        assert found is not None
+        created = tx.row(INSERT_INPUT, run_id=run_id, dataset_id=found[0])
+        if created is not None:
+            for tag in item.tags:
+                tx.execute(INSERT_INPUT_TAG, input_id=created[0], key=tag.key, value=tag.value)
+
+
+def search_datasets(tx: Transaction, experiment_ids: Sequence[int]) -> list[DatasetSummary]:
+    """The datasets that runs of the experiments used, once per context, at most 1,000."""
+    summaries: list[DatasetSummary] = []
+    for experiment_id, name, digest, context in tx.rows(SELECT_SUMMARIES, experiment_ids=list(experiment_ids)):
+        summary: DatasetSummary = {"experiment_id": str(experiment_id), "name": name, "digest": digest}
+        if context is not None:
+            summary["context"] = context
+        summaries.append(summary)
+    return summaries

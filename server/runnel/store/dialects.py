@@ -1,0 +1,91 @@
+"""What differs between the databases in the SQL they are sent. (How they are connected to stands in their own modules.)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, Protocol
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+
+class Dialect(Protocol):
+    """The differences, as the rest of the store needs them."""
+
+    name: str
+    sqlalchemy_dialect: sa.Dialect
+
+    def insert(self, table: sa.Table) -> Any:
+        """An INSERT that has ``on_conflict_do_update`` and ``on_conflict_do_nothing``."""
+
+    def is_in(self, column: sa.ColumnElement[Any], values: str | Sequence[Any]) -> sa.ColumnElement[bool]:
+        """``column IN (list)`` with the list as one parameter, so that the text does not change with its length.
+
+        ``values`` is the name of the parameter, or the list itself.
+        """
+
+    def driver_values(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The values as the driver takes them (what ``is_in`` needs for lists)."""
+
+    def rows_source(self, columns: Sequence[tuple[str, Any]], row_count: int) -> tuple[sa.FromClause, list[str]]:
+        """A common table named ``rows`` made of parameters, and the names of these parameters in their order."""
+
+    def rows_values(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+        """The values of the parameters of ``rows_source``."""
+
+    def row_chunks(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """The rows in chunks of sizes for which a statement is worth keeping compiled."""
+
+
+class SqliteDialect:
+    """SQLite through the standard library's ``sqlite3``."""
+
+    name = "sqlite"
+
+    # One execution is one release and re-acquisition of the interpreter lock, which another busy thread may hold for
+    # milliseconds: rows go in as many VALUES of one statement. Few sizes keep the number of prepared statements small.
+    _CHUNK_SIZES = (128, 32, 8, 1)
+
+    def __init__(self) -> None:
+        self.sqlalchemy_dialect: sa.Dialect = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
+
+    def insert(self, table: sa.Table) -> Any:
+        return sqlite.insert(table)
+
+    def is_in(self, column: sa.ColumnElement[Any], values: str | Sequence[Any]) -> sa.ColumnElement[bool]:
+        if isinstance(values, str):
+            parameter = sa.bindparam(values, type_=sa.Text())
+        else:
+            parameter = sa.bindparam("list", list(values), type_=sa.Text(), unique=True)
+        elements = sa.func.json_each(parameter).table_valued("value")
+        return column.in_(sa.select(elements.c.value))
+
+    def driver_values(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        for value in values:
+            if type(value) is list:
+                return tuple([orjson.dumps(v).decode() if type(v) is list else v for v in values])
+        return values
+
+    def rows_source(self, columns: Sequence[tuple[str, Any]], row_count: int) -> tuple[sa.FromClause, list[str]]:
+        typed = [sa.column(name, type_) for name, type_ in columns]
+        parameters = [
+            [sa.bindparam(f"{name}_{index}", type_=type_) for name, type_ in columns] for index in range(row_count)
+        ]
+        source = sa.values(*typed, name="rows").data([tuple(row) for row in parameters]).cte("rows")
+        return source, [parameter.key for row in parameters for parameter in row]
+
+    def rows_values(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+        return tuple(chain.from_iterable(rows))
+
+    def row_chunks(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+        start = 0
+        while start < len(rows):
+            left = len(rows) - start
+            size = next(size for size in self._CHUNK_SIZES if size <= left)
+            yield rows[start : start + size]
+            start += size
+
+
+SQLITE = SqliteDialect()

@@ -1,0 +1,62 @@
+"""Comparisons and page positions as SQL conditions."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from runnel.domain.errors import InvalidParameterValue
+from runnel.domain.filters import Comparison
+from runnel.store.dialects import Dialect
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def matches(dialect: Dialect, column: sa.ColumnElement[Any], comparison: Comparison) -> sa.ColumnElement[bool]:
+    """The comparison applied to a column; IS NULL and IS NOT NULL are conditions on rows, not on a column."""
+    match comparison.operator:
+        case "LIKE":
+            return column.like(comparison.value)
+        case "ILIKE":
+            return column.ilike(comparison.value)
+        case "IN" | "NOT IN":
+            assert isinstance(comparison.value, tuple)
+            is_in = dialect.is_in(column, comparison.value)
+            return is_in if comparison.operator == "IN" else sa.not_(is_in)
+        case symbol:
+            condition: sa.ColumnElement[bool] = _OPERATORS[symbol](column, comparison.value)
+            return condition
+
+
+class SortKey(NamedTuple):
+    """An expression that a list is sorted by; it is never NULL."""
+
+    expression: sa.ColumnElement[Any]
+    ascending: bool
+
+    def order(self) -> sa.ColumnElement[Any]:
+        return self.expression.asc() if self.ascending else self.expression.desc()
+
+
+def behind(keys: Sequence[SortKey], position: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """The rows that come behind a position in the order of the keys (the last of which tells all rows apart)."""
+    condition: sa.ColumnElement[bool] = sa.false()
+    for key, value in reversed(list(zip(keys, position, strict=True))):
+        wanted = str if isinstance(key.expression.type, sa.Text | sa.String) else (int, float)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise InvalidParameterValue("Invalid page token: it holds a value of another type than the list is sorted by")
+        further = key.expression > value if key.ascending else key.expression < value
+        not_before = key.expression >= value if key.ascending else key.expression <= value
+        # "not before" is implied by the rest; it is there because an index can jump to it.
+        condition = sa.and_(not_before, sa.or_(further, condition))
+    return condition

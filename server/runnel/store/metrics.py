@@ -1,0 +1,249 @@
+"""Metrics in SQL: the latest value of each series, its history, and samples of it.
+
+NaN is stored as value 0 with ``is_nan`` = 1 (SQLite has no NaN); infinities are stored as they are and answered as the
+greatest double, as MLflow does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from runnel.domain import page_tokens
+from runnel.domain.metrics import Metric, MetricDict
+from runnel.store.filters import SortKey, behind
+from runnel.store.schema import logged_model_metrics, metric_points, metrics, runs
+from runnel.store.statements import RowsStatement, Statement, Transaction
+
+_GREATEST_DOUBLE = 1.7976931348623157e308
+
+_POINT = (
+    ("key", sa.Text()),
+    ("timestamp", sa.BigInteger()),
+    ("step", sa.BigInteger()),
+    ("value", sa.Double()),
+    ("is_nan", sa.SmallInteger()),
+)
+
+SELECT_METRICS_OF_RUNS = Statement(
+    lambda d: sa.select(
+        metrics.c.run_id, metrics.c.key, metrics.c.value, metrics.c.is_nan, metrics.c.timestamp, metrics.c.step
+    ).where(d.is_in(metrics.c.run_id, "run_ids"))
+)
+
+
+def _upsert_series(d: Any, rows: sa.FromClause) -> Any:
+    insert = d.insert(metrics)
+    new, old = insert.excluded, metrics.c
+    columns = ["run_id", "experiment_id", "key", "timestamp", "step", "value", "is_nan"]
+    source = sa.select(
+        sa.bindparam("run_id"),
+        sa.bindparam("experiment_id"),
+        rows.c.key,
+        rows.c.timestamp,
+        rows.c.step,
+        rows.c.value,
+        rows.c.is_nan,
+    ).where(sa.true())
+    return insert.from_select(columns, source).on_conflict_do_update(
+        index_elements=["run_id", "key"],
+        set_={name: new[name] for name in ("timestamp", "step", "value", "is_nan")},
+        where=sa.tuple_(new.step, new.timestamp, new.value) > sa.tuple_(old.step, old.timestamp, old.value),
+    )
+
+
+# The latest value of a series is the one with the greatest (step, timestamp, value). One row per key.
+UPSERT_SERIES = RowsStatement(_POINT, _upsert_series)
+# A point that is there already (a client that tried again) changes nothing.
+INSERT_POINTS = RowsStatement(
+    _POINT,
+    lambda d, rows: (
+        d.insert(metric_points)
+        .from_select(
+            ["metric_id", "timestamp", "step", "value", "is_nan"],
+            sa.select(metrics.c.id, rows.c.timestamp, rows.c.step, rows.c.value, rows.c.is_nan).join_from(
+                rows, metrics, sa.and_(metrics.c.run_id == sa.bindparam("run_id"), metrics.c.key == rows.c.key)
+            ).where(sa.true()),
+        )
+        .on_conflict_do_nothing()
+    ),
+)
+INSERT_MODEL_METRIC = Statement(
+    lambda d: (
+        d.insert(logged_model_metrics)
+        .values({column.name: sa.bindparam(column.name) for column in logged_model_metrics.c})
+        .on_conflict_do_nothing()
+    )
+)
+
+_SERIES_OF_RUN = (
+    sa.select(metrics.c.id)
+    .join_from(metrics, runs, runs.c.id == metrics.c.run_id)
+    .where(runs.c.run_uuid == sa.bindparam("run_uuid"), metrics.c.key == sa.bindparam("key"))
+    .scalar_subquery()
+)
+_HISTORY_ORDER = [
+    SortKey(metric_points.c.timestamp, True),
+    SortKey(metric_points.c.step, True),
+    SortKey(metric_points.c.value, True),
+    SortKey(metric_points.c.is_nan, True),
+]
+_HISTORY_COLUMNS = [key.expression for key in _HISTORY_ORDER]
+SELECT_HISTORY = Statement(
+    lambda d: (
+        sa.select(*_HISTORY_COLUMNS)
+        .where(metric_points.c.metric_id == _SERIES_OF_RUN)
+        .order_by(*[key.order() for key in _HISTORY_ORDER])
+        .limit(sa.bindparam("limit"))
+    )
+)
+
+
+def _select_sample(d: Any) -> Any:
+    """Evenly spread points of a series between two steps, the first and the last among them.
+
+    The points are numbered in the order of their steps and dealt into ``size`` buckets of equal count, of which the
+    first point is taken (MLflow's rule); the last point of all is always taken.
+    """
+    order = (metric_points.c.step, metric_points.c.timestamp, metric_points.c.value, metric_points.c.is_nan)
+    numbered = (
+        sa.select(
+            *_HISTORY_COLUMNS,
+            sa.func.row_number().over(order_by=order).label("number"),
+            sa.func.count().over().label("total"),
+        )
+        .where(
+            metric_points.c.metric_id == _SERIES_OF_RUN,
+            metric_points.c.step.between(sa.bindparam("start_step"), sa.bindparam("end_step")),
+        )
+        .cte("numbered")
+    )
+    n = numbered.c
+    size = sa.bindparam("size", type_=sa.BigInteger())
+    small, larger = n.total // size, n.total % size  # points in a bucket; how many buckets have one more
+    in_larger = larger * (small + 1)
+    first_of_bucket = sa.case(
+        (small == 0, sa.true()),
+        (n.number <= in_larger, (n.number - 1) % (small + 1) == 0),
+        else_=(n.number - 1 - in_larger) % small == 0,
+    )
+    return (
+        sa.select(n.timestamp, n.step, n.value, n.is_nan, n.number, n.total)
+        .where(sa.or_(first_of_bucket, n.number == n.total))
+        .order_by(n.number)
+    )
+
+
+SELECT_SAMPLE = Statement(_select_sample)
+
+
+def _stored(value: float) -> tuple[float, int]:
+    return (0.0, 1) if math.isnan(value) else (value, 0)
+
+
+def shown_value(value: float, is_nan: int) -> float | str:
+    """A stored value as clients see it: "NaN" as text, infinities as the greatest double (both as MLflow answers)."""
+    if is_nan:
+        return "NaN"
+    if math.isinf(value):
+        return math.copysign(_GREATEST_DOUBLE, value)
+    return value
+
+
+def log_metrics(tx: Transaction, run_id: int, experiment_id: int, new_metrics: Sequence[Metric]) -> None:
+    """Adds points to series of a run and keeps the latest value of each; points that are there change nothing."""
+    points = []
+    latest: dict[str, tuple[str, int, int, float, int]] = {}
+    for metric in new_metrics:
+        value, is_nan = _stored(metric.value)
+        point = (metric.key, metric.timestamp, metric.step, value, is_nan)
+        points.append(point)
+        known = latest.get(metric.key)
+        if known is None or (metric.step, metric.timestamp, value) > (known[2], known[1], known[3]):
+            latest[metric.key] = point
+        if metric.model_id:
+            tx.execute(
+                INSERT_MODEL_METRIC,
+                model_id=metric.model_id,
+                run_id=run_id,
+                key=metric.key,
+                timestamp=metric.timestamp,
+                step=metric.step,
+                experiment_id=experiment_id,
+                value=value,
+                is_nan=is_nan,
+                dataset_name=metric.dataset_name,
+                dataset_digest=metric.dataset_digest,
+            )
+    # In the order of the keys, so that two servers never lock the same rows in opposite orders.
+    series = [latest[key] for key in sorted(latest)]
+    tx.write_rows(UPSERT_SERIES, series, run_id=run_id, experiment_id=experiment_id)
+    tx.write_rows(INSERT_POINTS, points, run_id=run_id)
+
+
+def metrics_of_runs(tx: Transaction, run_ids: list[int]) -> Iterator[tuple[int, MetricDict]]:
+    """The latest value of every metric of runs, each with the key of its run."""
+    for run_id, key, value, is_nan, timestamp, step in tx.rows(SELECT_METRICS_OF_RUNS, run_ids=run_ids):
+        yield run_id, {"key": key, "value": shown_value(value, is_nan), "timestamp": timestamp, "step": step}
+
+
+def _to_metrics(key: str, rows: Sequence[tuple[Any, ...]]) -> list[MetricDict]:
+    return [
+        {"key": key, "value": shown_value(value, is_nan), "timestamp": timestamp, "step": step}
+        for timestamp, step, value, is_nan in rows
+    ]
+
+
+def get_metric_history(
+    tx: Transaction, run_uuid: str, key: str, max_results: int, page_token: str
+) -> tuple[list[MetricDict], str | None]:
+    """A page of a series in the order of timestamp, step and value, and the token of the next page."""
+    identity = ("metric history", run_uuid, key)
+    if page_token:
+        position = page_tokens.decode_page_token(page_token, identity, len(_HISTORY_ORDER))
+        query = (
+            sa.select(*_HISTORY_COLUMNS)
+            .where(metric_points.c.metric_id == _SERIES_OF_RUN, behind(_HISTORY_ORDER, position))
+            .order_by(*[order.order() for order in _HISTORY_ORDER])
+            .limit(sa.bindparam("limit"))
+        )
+        rows = tx.rows(query, run_uuid=run_uuid, key=key, limit=max_results + 1)
+    else:
+        rows = tx.rows(SELECT_HISTORY, run_uuid=run_uuid, key=key, limit=max_results + 1)
+    next_token = None
+    if len(rows) > max_results:
+        rows = rows[:max_results]
+        next_token = page_tokens.encode_page_token(rows[-1], identity)
+    return _to_metrics(key, rows), next_token
+
+
+def get_metric_history_bulk(
+    tx: Transaction, run_uuids: Sequence[str], key: str, max_results: int
+) -> list[MetricDict]:
+    """The series of several runs one after another, in the order of the run ids, up to a number of points."""
+    found: list[MetricDict] = []
+    for run_uuid in sorted(set(run_uuids)):
+        left = max_results - len(found)
+        if left <= 0:
+            break
+        rows = tx.rows(SELECT_HISTORY, run_uuid=run_uuid, key=key, limit=left)
+        found.extend(metric | {"run_id": run_uuid} for metric in _to_metrics(key, rows))
+    return found
+
+
+def sample_metric_history(
+    tx: Transaction, run_uuids: Sequence[str], key: str, start_step: int, end_step: int, max_results: int
+) -> list[MetricDict]:
+    """At most ``max_results`` points per run, spread evenly over those between two steps."""
+    found: list[MetricDict] = []
+    for run_uuid in run_uuids:
+        rows = tx.rows(
+            SELECT_SAMPLE, run_uuid=run_uuid, key=key, start_step=start_step, end_step=end_step, size=max_results
+        )
+        if len(rows) > max_results:  # the last point is one too many: it takes the place of the one before it
+            del rows[-2]
+        found.extend(metric | {"run_id": run_uuid} for metric in _to_metrics(key, [row[:4] for row in rows]))
+    return found

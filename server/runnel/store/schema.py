@@ -1,0 +1,201 @@
+"""The tables.
+
+Integer surrogate keys inside, MLflow's public ids at the border. Tables that belong to one parent are clustered by the
+parent's key (``WITHOUT ROWID`` on SQLite), so that reading a run's params is one range scan. No foreign keys on the hot
+tables: rows are only ever removed by the deletion of their run, which knows them all, and a check per logged point costs
+more than the point.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+HEAD_REVISION = "0001"
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# Text compares and sorts by bytes on every database, as it does on SQLite.
+Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+# SQLite makes an INTEGER PRIMARY KEY the row id itself; BIGINT would be a second index.
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+# How much of a param's or tag's value its index holds: enough to tell values apart, small enough for any database
+# (PostgreSQL refuses index rows past 2,704 bytes).
+INDEXED_VALUE_LENGTH = 100
+
+alembic_version = sa.Table("alembic_version", metadata, sa.Column("version_num", sa.String(32), primary_key=True))
+
+
+def _clustered(name: str, *items: Any) -> sa.Table:
+    return sa.Table(name, metadata, *items, sqlite_with_rowid=False)
+
+
+experiments = sa.Table(
+    "experiments",
+    metadata,
+    sa.Column("experiment_id", Id, primary_key=True, autoincrement=True),
+    sa.Column("name", Text, nullable=False, unique=True),
+    sa.Column("artifact_location", Text, nullable=False),
+    sa.Column("lifecycle_stage", Text, nullable=False),
+    sa.Column("creation_time", sa.BigInteger, nullable=False),
+    sa.Column("last_update_time", sa.BigInteger, nullable=False),
+    sa.Index("ix_experiments_stage_creation", "lifecycle_stage", "creation_time", "experiment_id"),
+    # An id that was once handed out is never handed out again: artifacts of a removed experiment may still lie there.
+    sqlite_autoincrement=True,
+)
+
+experiment_tags = _clustered(
+    "experiment_tags",
+    sa.Column("experiment_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", Text, primary_key=True),
+    sa.Column("value", Text, nullable=False),
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("run_uuid", Text, nullable=False, unique=True),
+    sa.Column("experiment_id", sa.BigInteger, nullable=False),
+    sa.Column("name", Text, nullable=False),
+    sa.Column("user_id", Text, nullable=False),
+    sa.Column("status", Text, nullable=False),
+    sa.Column("start_time", sa.BigInteger, nullable=False),
+    sa.Column("end_time", sa.BigInteger),
+    sa.Column("deleted_time", sa.BigInteger),
+    sa.Column("lifecycle_stage", Text, nullable=False),
+    sa.Column("artifact_uri", Text, nullable=False),
+)
+# The order in which runs are listed: newest first, the run id breaks ties.
+sa.Index(
+    "ix_runs_listing",
+    runs.c.experiment_id,
+    runs.c.lifecycle_stage,
+    runs.c.start_time.desc(),
+    runs.c.run_uuid,
+)
+
+# One row per series, with its latest value (the greatest step, timestamp, value). NaN is value 0 with is_nan = 1:
+# SQLite has no NaN, and MLflow orders NaN as 0. The experiment stands in the row so that "runs of this experiment
+# by this metric" is one index scan.
+metrics = sa.Table(
+    "metrics",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("run_id", sa.BigInteger, nullable=False),
+    sa.Column("experiment_id", sa.BigInteger, nullable=False),
+    sa.Column("key", Text, nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("is_nan", sa.SmallInteger, nullable=False),
+    sa.Column("step", sa.BigInteger, nullable=False),
+    sa.Column("timestamp", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("run_id", "key"),
+    sa.Index("ix_metrics_ranking", "experiment_id", "key", "is_nan", "value", "run_id"),
+)
+
+# The history of a series, clustered in the order in which MLflow lists it.
+metric_points = _clustered(
+    "metric_points",
+    sa.Column("metric_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("step", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("value", sa.Double, primary_key=True),
+    sa.Column("is_nan", sa.SmallInteger, primary_key=True, autoincrement=False),
+)
+
+
+def _key_value_table(name: str) -> sa.Table:
+    table = _clustered(
+        name,
+        sa.Column("run_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("key", Text, primary_key=True),
+        sa.Column("experiment_id", sa.BigInteger, nullable=False),
+        sa.Column("value", Text, nullable=False),
+    )
+    sa.Index(
+        f"ix_{name}_search",
+        table.c.experiment_id,
+        table.c.key,
+        indexed_value(table.c.value),
+        table.c.run_id,
+    )
+    return table
+
+
+def indexed_value(value: Any) -> sa.ColumnElement[str]:
+    """The part of a param's or tag's value that its search index holds (the same expression in index and query)."""
+    # The literal must stand in the text: an expression index is only used for the very same expression.
+    return sa.func.substr(value, 1, sa.literal_column(str(INDEXED_VALUE_LENGTH)), type_=sa.Text())
+
+
+params = _key_value_table("params")
+tags = _key_value_table("tags")
+
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("experiment_id", sa.BigInteger, nullable=False),
+    sa.Column("name", Text, nullable=False),
+    sa.Column("digest", Text, nullable=False),
+    sa.Column("source_type", Text, nullable=False),
+    sa.Column("source", Text, nullable=False),
+    sa.Column("schema", Text, nullable=False),
+    sa.Column("profile", Text, nullable=False),
+    sa.UniqueConstraint("experiment_id", "name", "digest"),
+)
+
+dataset_inputs = sa.Table(
+    "dataset_inputs",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("run_id", sa.BigInteger, nullable=False),
+    sa.Column("dataset_id", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("run_id", "dataset_id"),
+    sa.Index("ix_dataset_inputs_dataset", "dataset_id", "run_id"),
+)
+
+input_tags = _clustered(
+    "input_tags",
+    sa.Column("input_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", Text, primary_key=True),
+    sa.Column("value", Text, nullable=False),
+)
+
+model_inputs = _clustered(
+    "model_inputs",
+    sa.Column("run_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("model_id", Text, primary_key=True),
+    sa.Index("ix_model_inputs_model", "model_id", "run_id"),
+)
+
+model_outputs = _clustered(
+    "model_outputs",
+    sa.Column("run_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("model_id", Text, primary_key=True),
+    sa.Column("step", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Index("ix_model_outputs_model", "model_id", "run_id"),
+)
+
+# Metrics that were logged for a model, beside the run's own series.
+logged_model_metrics = _clustered(
+    "logged_model_metrics",
+    sa.Column("model_id", Text, primary_key=True),
+    sa.Column("run_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", Text, primary_key=True),
+    sa.Column("timestamp", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("step", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("experiment_id", sa.BigInteger, nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("is_nan", sa.SmallInteger, nullable=False),
+    sa.Column("dataset_name", Text, nullable=False),
+    sa.Column("dataset_digest", Text, nullable=False),
+)

@@ -1,0 +1,127 @@
+"""How SQL is written here: in SQLAlchemy Core, compiled once per database, executed on the driver.
+
+Executing a Core statement through SQLAlchemy costs more than the statement itself when it touches one row; the compiled
+text and a tuple of parameters are all that the driver needs. So a statement is a module-level ``Statement`` whose
+function receives the ``Dialect`` and returns the Core construct, with named ``bindparam``s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import sqlalchemy as sa
+
+from runnel.store.dialects import Dialect
+
+
+class CompiledStatement(NamedTuple):
+    """SQL text for the driver, the names of its parameters in their order, and the values of its constants."""
+
+    sql: str
+    names: tuple[str, ...]
+    constants: Mapping[str, Any]
+
+    def parameters(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The values in the order of the placeholders."""
+        if self.constants:
+            values = {**self.constants, **values}
+        return tuple([values[name] for name in self.names])
+
+
+def compile_statement(construct: sa.Executable, dialect: Dialect) -> CompiledStatement:
+    """Compiles a Core construct to text with positional placeholders."""
+    compiled = construct.compile(dialect=dialect.sqlalchemy_dialect)  # type: ignore[attr-defined]
+    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    return CompiledStatement(str(compiled), tuple(compiled.positiontup or ()), constants)
+
+
+class Statement:
+    """One statement, compiled on first use for each database."""
+
+    def __init__(self, build: Callable[[Dialect], sa.Executable]) -> None:
+        self._build = build
+        self._compiled: dict[str, CompiledStatement] = {}
+
+    def compiled_for(self, dialect: Dialect) -> CompiledStatement:
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = compile_statement(self._build(dialect), dialect)
+        return compiled
+
+
+class CompiledRows(NamedTuple):
+    """SQL text whose first placeholders are the rows, and the parameters behind them."""
+
+    sql: str
+    rest: CompiledStatement
+
+
+class RowsStatement:
+    """One statement over many rows of parameters: ``build`` receives them as a common table named ``rows``."""
+
+    def __init__(
+        self, columns: Sequence[tuple[str, Any]], build: Callable[[Dialect, sa.FromClause], sa.Executable]
+    ) -> None:
+        self._columns = tuple(columns)
+        self._build = build
+        self._compiled: dict[tuple[str, int], CompiledRows] = {}
+
+    def compiled_for(self, dialect: Dialect, row_count: int) -> CompiledRows:
+        key = (dialect.name, row_count)
+        compiled = self._compiled.get(key)
+        if compiled is None:
+            source, names = dialect.rows_source(self._columns, row_count)
+            whole = compile_statement(self._build(dialect, source), dialect)
+            if whole.names[: len(names)] != tuple(names):
+                raise AssertionError(f"the rows are not the first parameters of: {whole.sql}")
+            rest = CompiledStatement(whole.sql, whole.names[len(names) :], whole.constants)
+            compiled = self._compiled[key] = CompiledRows(whole.sql, rest)
+        return compiled
+
+
+class Cursor(Protocol):
+    """What of a DB-API cursor is used."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> tuple[Any, ...] | None: ...
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+
+
+class Connection(Protocol):
+    """What of a driver's connection is used (both ``sqlite3`` and ``psycopg`` have it)."""
+
+    def execute(self, sql: Any, parameters: Any = (), /) -> Cursor: ...
+
+
+class Transaction:
+    """The transaction a request runs in: executes statements, gives back plain tuples."""
+
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+        self.connection = connection
+        self.dialect = dialect
+
+    def execute(self, statement: Statement | sa.Executable, /, **parameters: Any) -> Cursor:
+        """Runs a statement; list parameters are those of ``Dialect.is_in``."""
+        if isinstance(statement, Statement):
+            compiled = statement.compiled_for(self.dialect)
+        else:
+            compiled = compile_statement(statement, self.dialect)
+        values = compiled.parameters(parameters)
+        return self.connection.execute(compiled.sql, self.dialect.driver_values(values))
+
+    def row(self, statement: Statement | sa.Executable, /, **parameters: Any) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+        return self.execute(statement, **parameters).fetchone()
+
+    def rows(self, statement: Statement | sa.Executable, /, **parameters: Any) -> list[tuple[Any, ...]]:
+        """All rows."""
+        return self.execute(statement, **parameters).fetchall()
+
+    def write_rows(self, statement: RowsStatement, rows: Sequence[tuple[Any, ...]], /, **constants: Any) -> None:
+        """Runs a statement over rows of parameters, in as few executions as the database allows."""
+        for chunk in self.dialect.row_chunks(rows):
+            compiled = statement.compiled_for(self.dialect, len(chunk))
+            values = self.dialect.rows_values(chunk) + compiled.rest.parameters(constants)
+            self.connection.execute(compiled.sql, values)
