@@ -1,0 +1,112 @@
+"""The composition root: settings become a database, an artifact store and an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from runnel.access_log import AccessLog
+from runnel.api.routes import ROUTES
+from runnel.api.routing import Dispatcher
+from runnel.api.services import Services
+from runnel.artifacts import locations
+from runnel.artifacts.store import open_store
+from runnel.config import Settings
+from runnel.domain.experiments import DEFAULT_EXPERIMENT_ID
+from runnel.log import configure_logging
+from runnel.security import DEFAULT_ALLOWED_HOSTS, SecuritySettings, secure
+from runnel.store.database import Database
+from runnel.store.experiments import create_default_experiment
+from runnel.store.sqlite import SqliteDatabase
+
+logger = logging.getLogger("runnel")
+
+ARTIFACT_THREADS = 8
+
+
+def open_services(settings: Settings) -> Services:
+    """The parts of a server, not started yet. Raises ValueError where a setting names something unusable."""
+    root = settings.default_artifact_root
+    has_own_root = locations.proxied_path(root) is None and locations.is_local(root)
+    return Services(
+        settings=settings,
+        database=SqliteDatabase(settings.sqlite_path),
+        artifacts=open_store(settings.artifacts_destination) if settings.serve_artifacts else None,
+        default_root_artifacts=open_store(root) if has_own_root else None,
+        artifact_threads=ThreadPoolExecutor(ARTIFACT_THREADS, "artifacts"),
+    )
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """The ASGI application. Raises ValueError where a setting is wrong."""
+    services = open_services(settings)
+    app: ASGIApp = Dispatcher(ROUTES, services)
+    if settings.expose_prometheus:
+        from runnel.prometheus import PrometheusLayer
+
+        app = PrometheusLayer(app, settings.expose_prometheus, settings.static_prefix)
+    allowed_hosts = settings.allowed_hosts or (*DEFAULT_ALLOWED_HOSTS, settings.host)
+    security = SecuritySettings(
+        allowed_hosts=allowed_hosts,
+        cors_allowed_origins=settings.cors_allowed_origins,
+        x_frame_options=settings.x_frame_options,
+        enabled=settings.security_enabled,
+        static_prefix=settings.static_prefix,
+    )
+    access_log = AccessLog(secure(app, security), settings.log_format)
+    return Application(access_log, services)
+
+
+def create_worker_app() -> ASGIApp:
+    """The application of a worker process, which finds its settings in the environment."""
+    settings = Settings.from_worker_environment()
+    configure_logging(settings.log_format)
+    return create_app(settings)
+
+
+class Application:
+    """Starts the services when the server starts, and lets them finish when it stops."""
+
+    def __init__(self, access_log: AccessLog, services: Services) -> None:
+        self._app = access_log
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:  # a websocket: there is none
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._start()
+        except Exception as error:
+            logger.exception("The server could not start")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.to_thread(self._close)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> None:
+        self._app.writer.start()
+        database: Database = self._services.database
+        database.start()
+        root = self._services.settings.default_artifact_root
+        location = locations.resolve_local_location(
+            locations.experiment_artifact_location(root, str(DEFAULT_EXPERIMENT_ID))
+        )
+        await database.write(lambda tx: create_default_experiment(tx, location))
+
+    def _close(self) -> None:
+        self._services.database.close()
+        self._services.artifact_threads.shutdown()
+        self._app.writer.close()
+

@@ -1,0 +1,185 @@
+"""The settings of a server: one frozen object, and the only place that reads flags and environment variables.
+
+Flags, variables and defaults are those of ``mlflow server`` where it has them; Runnel's own variables begin with RUNNEL_.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+DEFAULT_BACKEND_STORE_URI = "sqlite:///mlflow.db"
+DEFAULT_ARTIFACTS_DESTINATION = "./mlartifacts"
+PROXIED_ARTIFACT_ROOT = "mlflow-artifacts:/"
+
+# How settings travel from the process that was started to its worker processes.
+_WORKER_SETTINGS = "RUNNEL_WORKER_SETTINGS"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the flags and variables say; see ``OPTIONS`` for what each means."""
+
+    backend_store_uri: str = DEFAULT_BACKEND_STORE_URI
+    default_artifact_root: str = PROXIED_ARTIFACT_ROOT
+    serve_artifacts: bool = True
+    artifacts_destination: str = DEFAULT_ARTIFACTS_DESTINATION
+    host: str = "127.0.0.1"
+    port: int = 5000
+    workers: int = 1
+    static_prefix: str = ""
+    allowed_hosts: tuple[str, ...] | None = None
+    cors_allowed_origins: tuple[str, ...] = ()
+    x_frame_options: str = "SAMEORIGIN"
+    security_enabled: bool = True
+    expose_prometheus: str | None = None
+    log_format: Literal["text", "json"] = "text"
+    max_request_bytes: int = 64 * 1024 * 1024
+
+    def to_worker_environment(self) -> None:
+        """Leaves the settings where the worker processes of this one find them."""
+        os.environ[_WORKER_SETTINGS] = json.dumps(asdict(self))
+
+    @classmethod
+    def from_worker_environment(cls) -> Settings:
+        """The settings that the starting process left."""
+        values = json.loads(os.environ[_WORKER_SETTINGS])
+        if values["allowed_hosts"] is not None:
+            values["allowed_hosts"] = tuple(values["allowed_hosts"])
+        values["cors_allowed_origins"] = tuple(values["cors_allowed_origins"])
+        return cls(**values)
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The file of a ``sqlite:///`` URI."""
+        path = self.backend_store_uri.removeprefix("sqlite:///")
+        return Path(urllib.parse.unquote(path.split("?", 1)[0]))
+
+
+class CommaSeparated(click.ParamType):
+    """A list in one text, as ``a,b``."""
+
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+def _backend_store_uri(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not value.startswith("sqlite:///") or value.removeprefix("sqlite:///").split("?", 1)[0] in ("", ":memory:"):
+        scheme = value.split(":", 1)[0]
+        raise click.BadParameter(
+            f"the scheme '{scheme}' is not supported; give a SQLite file as sqlite:///relative/path or "
+            "sqlite:////absolute/path."
+        )
+    return value
+
+
+def _static_prefix(_: click.Context, __: click.Parameter, value: str | None) -> str:
+    if value and (not value.startswith("/") or value.endswith("/")):
+        raise click.BadParameter("it must begin with a '/' and not end with one.")
+    return value or ""
+
+
+def database_option() -> Any:
+    """The flag that names the database; all commands have it."""
+    return click.option(
+        "--backend-store-uri",
+        envvar="MLFLOW_BACKEND_STORE_URI",
+        default=DEFAULT_BACKEND_STORE_URI,
+        show_default=True,
+        callback=_backend_store_uri,
+        help="The database: sqlite:///relative/path or sqlite:////absolute/path.",
+    )
+
+
+OPTIONS = [
+    database_option(),
+    click.option(
+        "--default-artifact-root",
+        envvar="MLFLOW_DEFAULT_ARTIFACT_ROOT",
+        help="Where artifacts of new experiments go. Default: mlflow-artifacts:/, which is served through this server, "
+        "or ./mlruns with --no-serve-artifacts.",
+    ),
+    click.option(
+        "--serve-artifacts/--no-serve-artifacts",
+        envvar="MLFLOW_SERVE_ARTIFACTS",
+        default=True,
+        show_default=True,
+        help="Serve mlflow-artifacts: URIs from the artifacts destination.",
+    ),
+    click.option(
+        "--artifacts-destination",
+        envvar="MLFLOW_ARTIFACTS_DESTINATION",
+        default=DEFAULT_ARTIFACTS_DESTINATION,
+        show_default=True,
+        help="The folder where artifacts that go through this server are kept.",
+    ),
+    click.option(
+        "--host",
+        "-h",
+        envvar="MLFLOW_HOST",
+        default="127.0.0.1",
+        show_default=True,
+        help="The address to listen on; 0.0.0.0 for all.",
+    ),
+    click.option(
+        "--port", "-p", envvar="MLFLOW_PORT", default=5000, show_default=True, type=click.IntRange(0, 65535),
+        help="The port to listen on.",
+    ),
+    click.option(
+        "--workers", "-w", envvar="MLFLOW_WORKERS", default=1, show_default=True, type=click.IntRange(1),
+        help="How many server processes share the port.",
+    ),
+    click.option(
+        "--static-prefix", envvar="MLFLOW_STATIC_PREFIX", callback=_static_prefix,
+        help="A path below which everything answers too, as /mlflow behind a reverse proxy.",
+    ),
+    click.option(
+        "--allowed-hosts", envvar="MLFLOW_SERVER_ALLOWED_HOSTS", type=CommaSeparated(),
+        help="Hosts by which clients may call the server, comma-separated, * as wildcard. Default: this machine and "
+        "private addresses.",
+    ),
+    click.option(
+        "--cors-allowed-origins", envvar="MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", type=CommaSeparated(), default="",
+        help="Origins of other web pages that may call the server, comma-separated. Default: those on localhost.",
+    ),
+    click.option(
+        "--x-frame-options", envvar="MLFLOW_SERVER_X_FRAME_OPTIONS", default="SAMEORIGIN", show_default=True,
+        help="The X-Frame-Options header: SAMEORIGIN, DENY or NONE.",
+    ),
+    click.option(
+        "--disable-security-middleware", envvar="MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", is_flag=True,
+        help="Do without the checks of Host and Origin and the security headers.",
+    ),
+    click.option(
+        "--expose-prometheus", envvar="MLFLOW_EXPOSE_PROMETHEUS",
+        help="Serve metrics at /metrics; the value is a folder in which the worker processes add up theirs.",
+    ),
+    click.option(
+        "--log-format", envvar="RUNNEL_LOG_FORMAT", type=click.Choice(["text", "json"]), default="text",
+        show_default=True, help="The form of the log lines.",
+    ),
+    click.option(
+        "--max-request-bytes", envvar="RUNNEL_MAX_REQUEST_BYTES", type=click.IntRange(1024), default=64 * 1024 * 1024,
+        show_default=True, help="The largest body of a request, uploads of artifacts excepted.",
+    ),
+]
+
+
+def settings_from_flags(flags: Mapping[str, Any]) -> Settings:
+    """The settings that parsed flags (and the variables behind them) stand for."""
+    values = dict(flags)
+    values["security_enabled"] = not values.pop("disable_security_middleware")
+    if values["default_artifact_root"] is None:
+        values["default_artifact_root"] = PROXIED_ARTIFACT_ROOT if values["serve_artifacts"] else "./mlruns"
+    return Settings(**{field.name: values[field.name] for field in fields(Settings)})

@@ -1,0 +1,68 @@
+"""Running the application under uvicorn, in this process or in several."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from runnel.app import create_app
+from runnel.config import Settings
+from runnel.log import configure_logging
+
+# Idle connections stay open longer than the clients' pools keep them, so that none is closed under a request.
+KEEP_ALIVE_SECONDS = 75
+GRACEFUL_SHUTDOWN_SECONDS = 30
+
+
+def serve(settings: Settings) -> None:
+    """Serves until a signal says stop; then finishes what has been accepted. ValueError where a setting is wrong."""
+    configure_logging(settings.log_format)
+    options: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "access_log": False,
+        "log_config": None,
+        "lifespan": "on",
+        "server_header": False,
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+        "timeout_graceful_shutdown": GRACEFUL_SHUTDOWN_SECONDS,
+    }
+    if settings.workers == 1:
+        config = uvicorn.Config(create_app(settings), **options)
+        listener = config.bind_socket()
+        say_where(settings, listener)
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+        if not server.started:
+            sys.exit(1)
+        return
+    create_app(settings)  # a wrong setting is an error here, not in every worker again and again
+    settings.to_worker_environment()
+    config = uvicorn.Config("runnel.app:create_worker_app", factory=True, workers=settings.workers, **options)
+    listener = config.bind_socket()
+    say_where(settings, listener)
+    Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+
+
+def say_where(settings: Settings, listener: socket.socket) -> None:
+    """Prints where the data lives, and the line to paste into a client."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "localhost"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.static_prefix}"
+    lines = [
+        f"Runnel listens on {address}",
+        f"  database   {settings.sqlite_path.resolve()}",
+    ]
+    if settings.serve_artifacts:
+        lines.append(f"  artifacts  {Path(settings.artifacts_destination.removeprefix('file://')).resolve()}")
+    if not settings.default_artifact_root.startswith("mlflow-artifacts:"):
+        lines.append(f"  new experiments keep theirs at {settings.default_artifact_root}")
+    lines += ["In a client:", f"  export MLFLOW_TRACKING_URI={address}"]
+    click.echo("\n".join(lines), err=True)
