@@ -166,7 +166,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small sizes and short loops, to see that it works")
     parser.add_argument("--seconds", type=int, help="length of each loop (default: 5)")
     parser.add_argument("--seed-seconds", type=int, help="longest time to fill a server with data (default: 600)")
-    parser.add_argument("--output", type=Path, default=Path("results.json"), help="where the figures go")
+    parser.add_argument("--output", type=Path, help="where the figures go (default: .bench/results.json)")
     parser.add_argument(
         "--environment", type=_pair, action="append", default=[], metavar="NAME=FOLDER",
         help="use this Python environment instead of making one under .bench/",
@@ -176,6 +176,7 @@ def _parse_arguments() -> argparse.Namespace:
         help="give the server this empty database instead of an SQLite file",
     )  # fmt: skip
     options = parser.parse_args()
+    options.output = options.output or bench_folder() / "results.json"
     options.environment = [(name, Path(folder)) for name, folder in options.environment]
     return options
 

@@ -109,4 +109,3 @@ class Application:
         self._services.database.close()
         self._services.artifact_threads.shutdown()
         self._app.writer.close()
-

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -23,7 +22,9 @@ def main() -> None:
 
 
 def _with_options(function: Callable[..., None]) -> Callable[..., None]:
-    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(OPTIONS), function)
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
 
 
 @main.command()
@@ -84,6 +85,6 @@ def _prepare(path: Path) -> None:
         _fail(str(error))
 
 
-def _fail(message: str) -> Any:
+def _fail(message: str) -> NoReturn:
     click.echo(f"Error: {message}", err=True)
     sys.exit(1)

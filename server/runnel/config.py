@@ -1,6 +1,7 @@
 """The settings of a server: one frozen object, and the only place that reads flags and environment variables.
 
-Flags, variables and defaults are those of ``mlflow server`` where it has them; Runnel's own variables begin with RUNNEL_.
+Flags, variables and defaults are those of ``mlflow server`` where it has them; Runnel's own variables begin with
+RUNNEL_.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +64,7 @@ class Settings:
         return Path(urllib.parse.unquote(path.split("?", 1)[0]))
 
 
-class CommaSeparated(click.ParamType):
+class CommaSeparated(click.ParamType[tuple[str, ...]]):
     """A list in one text, as ``a,b``."""
 
     name = "list"
@@ -90,7 +91,7 @@ def _static_prefix(_: click.Context, __: click.Parameter, value: str | None) -> 
     return value or ""
 
 
-def database_option() -> Any:
+def database_option() -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The flag that names the database; all commands have it."""
     return click.option(
         "--backend-store-uri",
@@ -133,45 +134,76 @@ OPTIONS = [
         help="The address to listen on; 0.0.0.0 for all.",
     ),
     click.option(
-        "--port", "-p", envvar="MLFLOW_PORT", default=5000, show_default=True, type=click.IntRange(0, 65535),
+        "--port",
+        "-p",
+        envvar="MLFLOW_PORT",
+        default=5000,
+        show_default=True,
+        type=click.IntRange(0, 65535),
         help="The port to listen on.",
     ),
     click.option(
-        "--workers", "-w", envvar="MLFLOW_WORKERS", default=1, show_default=True, type=click.IntRange(1),
+        "--workers",
+        "-w",
+        envvar="MLFLOW_WORKERS",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1),
         help="How many server processes share the port.",
     ),
     click.option(
-        "--static-prefix", envvar="MLFLOW_STATIC_PREFIX", callback=_static_prefix,
+        "--static-prefix",
+        envvar="MLFLOW_STATIC_PREFIX",
+        callback=_static_prefix,
         help="A path below which everything answers too, as /mlflow behind a reverse proxy.",
     ),
     click.option(
-        "--allowed-hosts", envvar="MLFLOW_SERVER_ALLOWED_HOSTS", type=CommaSeparated(),
+        "--allowed-hosts",
+        envvar="MLFLOW_SERVER_ALLOWED_HOSTS",
+        type=CommaSeparated(),
         help="Hosts by which clients may call the server, comma-separated, * as wildcard. Default: this machine and "
         "private addresses.",
     ),
     click.option(
-        "--cors-allowed-origins", envvar="MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", type=CommaSeparated(), default="",
+        "--cors-allowed-origins",
+        envvar="MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
+        type=CommaSeparated(),
+        default="",
         help="Origins of other web pages that may call the server, comma-separated. Default: those on localhost.",
     ),
     click.option(
-        "--x-frame-options", envvar="MLFLOW_SERVER_X_FRAME_OPTIONS", default="SAMEORIGIN", show_default=True,
+        "--x-frame-options",
+        envvar="MLFLOW_SERVER_X_FRAME_OPTIONS",
+        default="SAMEORIGIN",
+        show_default=True,
         help="The X-Frame-Options header: SAMEORIGIN, DENY or NONE.",
     ),
     click.option(
-        "--disable-security-middleware", envvar="MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", is_flag=True,
+        "--disable-security-middleware",
+        envvar="MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+        is_flag=True,
         help="Do without the checks of Host and Origin and the security headers.",
     ),
     click.option(
-        "--expose-prometheus", envvar="MLFLOW_EXPOSE_PROMETHEUS",
+        "--expose-prometheus",
+        envvar="MLFLOW_EXPOSE_PROMETHEUS",
         help="Serve metrics at /metrics; the value is a folder in which the worker processes add up theirs.",
     ),
     click.option(
-        "--log-format", envvar="RUNNEL_LOG_FORMAT", type=click.Choice(["text", "json"]), default="text",
-        show_default=True, help="The form of the log lines.",
+        "--log-format",
+        envvar="RUNNEL_LOG_FORMAT",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="The form of the log lines.",
     ),
     click.option(
-        "--max-request-bytes", envvar="RUNNEL_MAX_REQUEST_BYTES", type=click.IntRange(1024), default=64 * 1024 * 1024,
-        show_default=True, help="The largest body of a request, uploads of artifacts excepted.",
+        "--max-request-bytes",
+        envvar="RUNNEL_MAX_REQUEST_BYTES",
+        type=click.IntRange(1024),
+        default=64 * 1024 * 1024,
+        show_default=True,
+        help="The largest body of a request, uploads of artifacts excepted.",
     ),
 ]
 

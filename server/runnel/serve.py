@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from runnel.app import create_app
 from runnel.config import Settings
@@ -36,7 +34,7 @@ def serve(settings: Settings) -> None:
     if settings.workers == 1:
         config = uvicorn.Config(create_app(settings), **options)
         listener = config.bind_socket()
-        say_where(settings, listener)
+        say_where(settings, *listener.getsockname()[:2])
         server = uvicorn.Server(config)
         server.run(sockets=[listener])
         if not server.started:
@@ -44,15 +42,14 @@ def serve(settings: Settings) -> None:
         return
     create_app(settings)  # a wrong setting is an error here, not in every worker again and again
     settings.to_worker_environment()
-    config = uvicorn.Config("runnel.app:create_worker_app", factory=True, workers=settings.workers, **options)
-    listener = config.bind_socket()
-    say_where(settings, listener)
-    Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+    if settings.port == 0:
+        raise ValueError("--workers: several processes need a --port that is named, not 0")
+    say_where(settings, settings.host, settings.port)
+    uvicorn.run("runnel.app:create_worker_app", factory=True, workers=settings.workers, **options)
 
 
-def say_where(settings: Settings, listener: socket.socket) -> None:
+def say_where(settings: Settings, host: str, port: int) -> None:
     """Prints where the data lives, and the line to paste into a client."""
-    host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "localhost"
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.static_prefix}"

@@ -425,22 +425,42 @@ def test_uploads_deletes_and_lists_at_once_give_only_clear_answers(store: Artifa
     assert hidden_files(root) == []
 
 
-def test_deletes_of_one_folder_at_once_and_lists_meanwhile_all_succeed(store: ArtifactStore, root: Path) -> None:
-    folder = root / "d"
+def test_a_folder_deleted_by_several_at_once_is_gone_when_the_first_delete_returns(
+    store: ArtifactStore, root: Path
+) -> None:
     for _ in range(5):
-        folder.mkdir()
-        for number in range(400):
-            (folder / f"{number:03}").write_bytes(b"x")
-        barrier = threading.Barrier(6)
+        (root / "d").mkdir()
+        for number in range(300):
+            (root / "d" / str(number)).write_bytes(b"x")
+        barrier = threading.Barrier(3)
 
-        def work(number: int, barrier: threading.Barrier = barrier) -> None:
+        def delete(barrier: threading.Barrier = barrier) -> bool:
             barrier.wait()
-            if number < 3:
-                store.delete("d")
-            else:
-                while store.list("d"):
-                    pass
+            store.delete("d")
+            return (root / "d").exists()
 
-        with ThreadPoolExecutor(6) as pool:
-            list(pool.map(work, range(6)))
-        assert store.list("") == []
+        with ThreadPoolExecutor(3) as pool:
+            deletes = [pool.submit(delete) for _ in range(3)]
+        assert [done.result() for done in deletes] == [False] * 3
+
+
+def test_a_list_shows_what_stays_while_other_files_come_and_go(store: ArtifactStore, root: Path) -> None:
+    put(store, "d/stays")
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            names = [root / "d" / str(number) for number in range(50)]
+            for name in names:
+                name.write_bytes(b"x")
+            for name in names:
+                name.unlink()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(300):
+            assert "d/stays" in [info.path for info in store.list("d")]
+    finally:
+        stop.set()
+        other.join()

@@ -25,6 +25,7 @@ from runnel.domain.errors import InvalidParameterValue
         "a%20b.txt",
         "50%.csv",
         "100%25.csv",
+        "100%25252525.csv",
         "naïve/日本語/😀.png",
         "plot;v=1,2&x=y?.png",
         ".hidden/...",

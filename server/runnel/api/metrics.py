@@ -100,7 +100,6 @@ def get_metric_history_bulk_interval(
         raise InvalidParameterValue("If either start step or end step are specified, both must be specified.")
     if start_step > end_step:
         raise InvalidParameterValue(
-            "end_step must be greater than start_step. "
-            f"Found start_step={start_step} and end_step={end_step}."
+            f"end_step must be greater than start_step. Found start_step={start_step} and end_step={end_step}."
         )
     return {"metrics": metrics.sample_metric_history(tx, run_ids, metric_key, start_step, end_step, max_results)}

@@ -154,7 +154,7 @@ class RequestParser:
             if not required:
                 schema = core_schema.with_default_schema(schema, default=default)
             others = [[extra.name] for extra in get_args(annotation)[1:] if isinstance(extra, OtherName)]
-            alias = [[name], *others] if others else None
+            alias: Any = [[name], *others] if others else None
             fields[name] = core_schema.typed_dict_field(schema, required=required, validation_alias=alias)
         return fields
 
@@ -234,4 +234,3 @@ def refuse_nul(value: Any, path: str = "") -> None:
 def render_json(value: Any) -> bytes:
     """The body of a JSON answer."""
     return orjson.dumps(value)
-

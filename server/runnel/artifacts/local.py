@@ -263,7 +263,7 @@ def _open_child(folder: int, name: str, *, create: bool) -> int:
         if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             raise _is_a_link(name) from None
         raise
-    if True:
+    with suppress(FileExistsError):
         os.mkdir(name, dir_fd=folder)
         os.fsync(folder)
     return _open_child(folder, name, create=False)

@@ -1,7 +1,7 @@
 """Page tokens: where a list goes on, as the sort key of the last row that was sent.
 
 A token also carries a digest of the query it belongs to, so that a damaged token, or one that is sent with another
-filter or order, is a clear error rather than a wrong page. It is not a secret: all it holds is compared as plain values.
+filter or order, is a clear error rather than a wrong page. It is not a secret: its values are only ever compared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _digest(payload: bytes, query: object) -> bytes:
 
 
 def encode_page_token(position: Position, query: object) -> str:
-    """The token for going on behind ``position`` in the list that ``query`` (any value with a stable repr) describes."""
+    """The token for going on behind ``position`` in the list that ``query`` describes (anything with a stable repr)."""
     payload = json.dumps(list(position), separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(_digest(payload, query) + payload).decode()
 

@@ -26,7 +26,7 @@ def missing_value(path: str) -> str:
 
 
 def invalid_value(path: str, value: Any, reason: str | None = None) -> str:
-    """MLflow's sentence for a field of a wrong type or value; the value is shown as JSON, shortened past 500 characters."""
+    """MLflow's sentence for a field of a wrong type or value; the value is shown as JSON, at most 500 characters."""
     shown = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     if len(shown) > 500:
         shown = f"{shown[:500]}..."

@@ -1,4 +1,4 @@
-"""What differs between the databases in the SQL they are sent. (How they are connected to stands in their own modules.)"""
+"""What differs between the databases in the SQL they are sent. (How they are connected to is in their own modules.)"""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SqliteDialect:
     _CHUNK_SIZES = (128, 32, 8, 1)
 
     def __init__(self) -> None:
-        self.sqlalchemy_dialect: sa.Dialect = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
+        self.sqlalchemy_dialect: sa.Dialect = sqlite.dialect(paramstyle="qmark")
 
     def insert(self, table: sa.Table) -> Any:
         return sqlite.insert(table)

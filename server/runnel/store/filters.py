@@ -54,7 +54,9 @@ def behind(keys: Sequence[SortKey], position: Sequence[Any]) -> sa.ColumnElement
     for key, value in reversed(list(zip(keys, position, strict=True))):
         wanted = str if isinstance(key.expression.type, sa.Text | sa.String) else (int, float)
         if not isinstance(value, wanted) or isinstance(value, bool):
-            raise InvalidParameterValue("Invalid page token: it holds a value of another type than the list is sorted by")
+            raise InvalidParameterValue(
+                "Invalid page token: it holds a value of another type than the list is sorted by"
+            )
         further = key.expression > value if key.ascending else key.expression < value
         not_before = key.expression >= value if key.ascending else key.expression <= value
         # "not before" is implied by the rest; it is there because an index can jump to it.

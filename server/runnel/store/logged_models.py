@@ -11,9 +11,7 @@ from runnel.store.schema import model_inputs, model_outputs
 from runnel.store.statements import Statement, Transaction
 
 SELECT_INPUTS_OF_RUNS = Statement(
-    lambda d: sa.select(model_inputs.c.run_id, model_inputs.c.model_id).where(
-        d.is_in(model_inputs.c.run_id, "run_ids")
-    )
+    lambda d: sa.select(model_inputs.c.run_id, model_inputs.c.model_id).where(d.is_in(model_inputs.c.run_id, "run_ids"))
 )
 SELECT_OUTPUTS_OF_RUNS = Statement(
     lambda d: sa.select(model_outputs.c.run_id, model_outputs.c.model_id, model_outputs.c.step).where(

@@ -7,7 +7,8 @@ greatest double, as MLflow does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,12 +16,17 @@ import sqlalchemy as sa
 from runnel.domain import page_tokens
 from runnel.domain.metrics import Metric, MetricDict
 from runnel.store.filters import SortKey, behind
-from runnel.store.schema import logged_model_metrics, metric_points, metrics, runs
+from runnel.store.schema import logged_model_metrics, metric_points, metrics, recent_metric_points, runs
 from runnel.store.statements import RowsStatement, Statement, Transaction
 
 _GREATEST_DOUBLE = 1.7976931348623157e308
 
-_POINT = (
+# Every reading of a history looks through the recent points, so they stay few; each move writes to every series that
+# has some, so they are not too few.
+MAX_RECENT_POINTS = 10_000
+_POINTS_BETWEEN_LOOKS = 500  # on average: looking how many there are is left to chance, so nothing has to be counted
+
+_POINT: tuple[tuple[str, Any], ...] = (
     ("key", sa.Text()),
     ("timestamp", sa.BigInteger()),
     ("step", sa.BigInteger()),
@@ -57,20 +63,38 @@ def _upsert_series(d: Any, rows: sa.FromClause) -> Any:
 
 # The latest value of a series is the one with the greatest (step, timestamp, value). One row per key.
 UPSERT_SERIES = RowsStatement(_POINT, _upsert_series)
-# A point that is there already (a client that tried again) changes nothing.
-INSERT_POINTS = RowsStatement(
+_HISTORY_ORDER = ("timestamp", "step", "value", "is_nan")  # as MLflow lists the points of a series
+_POINT_COLUMNS = ["metric_id", "timestamp", "step", "value", "is_nan"]
+INSERT_RECENT_POINTS = RowsStatement(
     _POINT,
-    lambda d, rows: (
-        d.insert(metric_points)
-        .from_select(
-            ["metric_id", "timestamp", "step", "value", "is_nan"],
-            sa.select(metrics.c.id, rows.c.timestamp, rows.c.step, rows.c.value, rows.c.is_nan).join_from(
-                rows, metrics, sa.and_(metrics.c.run_id == sa.bindparam("run_id"), metrics.c.key == rows.c.key)
-            ).where(sa.true()),
-        )
-        .on_conflict_do_nothing()
+    lambda d, rows: d.insert(recent_metric_points).from_select(
+        _POINT_COLUMNS,
+        sa.select(metrics.c.id, rows.c.timestamp, rows.c.step, rows.c.value, rows.c.is_nan).join_from(
+            rows, metrics, sa.and_(metrics.c.run_id == sa.bindparam("run_id"), metrics.c.key == rows.c.key)
+        ),
     ),
 )
+# Ids are handed out one by one, and all rows leave together.
+COUNT_RECENT_POINTS = Statement(
+    lambda d: sa.select(
+        sa.select(sa.func.max(recent_metric_points.c.id)).scalar_subquery()
+        - sa.select(sa.func.min(recent_metric_points.c.id)).scalar_subquery()
+    )
+)
+# A point that is there already (a client that tried again) changes nothing.
+COPY_RECENT_POINTS = Statement(
+    lambda d: (
+        d.insert(metric_points)
+        .from_select(
+            _POINT_COLUMNS,
+            sa.select(*[recent_metric_points.c[name] for name in _POINT_COLUMNS])
+            .where(sa.true())
+            .order_by(*[recent_metric_points.c[name] for name in _POINT_COLUMNS]),
+        )
+        .on_conflict_do_nothing()
+    )
+)
+DELETE_RECENT_POINTS = Statement(lambda d: sa.delete(recent_metric_points))
 INSERT_MODEL_METRIC = Statement(
     lambda d: (
         d.insert(logged_model_metrics)
@@ -79,27 +103,45 @@ INSERT_MODEL_METRIC = Statement(
     )
 )
 
-_SERIES_OF_RUN = (
-    sa.select(metrics.c.id)
-    .join_from(metrics, runs, runs.c.id == metrics.c.run_id)
-    .where(runs.c.run_uuid == sa.bindparam("run_uuid"), metrics.c.key == sa.bindparam("key"))
-    .scalar_subquery()
-)
-_HISTORY_ORDER = [
-    SortKey(metric_points.c.timestamp, True),
-    SortKey(metric_points.c.step, True),
-    SortKey(metric_points.c.value, True),
-    SortKey(metric_points.c.is_nan, True),
-]
-_HISTORY_COLUMNS = [key.expression for key in _HISTORY_ORDER]
-SELECT_HISTORY = Statement(
+SELECT_SERIES = Statement(
     lambda d: (
-        sa.select(*_HISTORY_COLUMNS)
-        .where(metric_points.c.metric_id == _SERIES_OF_RUN)
-        .order_by(*[key.order() for key in _HISTORY_ORDER])
-        .limit(sa.bindparam("limit"))
+        sa.select(metrics.c.id)
+        .join_from(metrics, runs, runs.c.id == metrics.c.run_id)
+        .where(runs.c.run_uuid == sa.bindparam("run_uuid"), metrics.c.key == sa.bindparam("key"))
     )
 )
+
+_SAME_POINT = sa.and_(*[metric_points.c[name] == recent_metric_points.c[name] for name in _POINT_COLUMNS])
+
+
+def _points(
+    condition: Callable[[sa.FromClause], sa.ColumnElement[bool]] = lambda _: sa.true(),
+) -> sa.CompoundSelect[Any]:
+    """The points of the series :metric_id that meet a condition, each once, from both tables."""
+    series: sa.BindParameter[int] = sa.bindparam("metric_id")
+    moved, recent = metric_points, recent_metric_points
+    is_moved = sa.exists(sa.select(moved.c.metric_id).where(_SAME_POINT).correlate(recent))
+    return sa.union_all(
+        sa.select(*[moved.c[name] for name in _HISTORY_ORDER]).where(moved.c.metric_id == series, condition(moved)),
+        sa.select(*[recent.c[name] for name in _HISTORY_ORDER])
+        .distinct()
+        .where(recent.c.metric_id == series, condition(recent), sa.not_(is_moved)),
+    )
+
+
+def _select_history(position: Sequence[Any] | None = None) -> sa.CompoundSelect[Any]:
+    """The points of a series in MLflow's order, behind a position."""
+
+    def is_behind(table: sa.FromClause) -> sa.ColumnElement[bool]:
+        if position is None:
+            return sa.true()
+        return behind([SortKey(table.c[name], True) for name in _HISTORY_ORDER], position)
+
+    # Ordered as a whole, not as a subquery, the two parts are merged instead of sorted.
+    return _points(is_behind).order_by(*_HISTORY_ORDER).limit(sa.bindparam("limit"))
+
+
+SELECT_HISTORY = Statement(lambda d: _select_history())
 
 
 def _select_sample(d: Any) -> Any:
@@ -108,19 +150,17 @@ def _select_sample(d: Any) -> Any:
     The points are numbered in the order of their steps and dealt into ``size`` buckets of equal count, of which the
     first point is taken (MLflow's rule); the last point of all is always taken.
     """
-    order = (metric_points.c.step, metric_points.c.timestamp, metric_points.c.value, metric_points.c.is_nan)
-    numbered = (
-        sa.select(
-            *_HISTORY_COLUMNS,
-            sa.func.row_number().over(order_by=order).label("number"),
-            sa.func.count().over().label("total"),
-        )
-        .where(
-            metric_points.c.metric_id == _SERIES_OF_RUN,
-            metric_points.c.step.between(sa.bindparam("start_step"), sa.bindparam("end_step")),
-        )
-        .cte("numbered")
-    )
+    between = _points(lambda table: table.c.step.between(sa.bindparam("start_step"), sa.bindparam("end_step")))
+    points = between.subquery("points").c
+    order = (points.step, points.timestamp, points.value, points.is_nan)
+    numbered = sa.select(
+        points.timestamp,
+        points.step,
+        points.value,
+        points.is_nan,
+        sa.func.row_number().over(order_by=order).label("number"),
+        sa.func.count().over().label("total"),
+    ).cte("numbered")
     n = numbered.c
     size = sa.bindparam("size", type_=sa.BigInteger())
     small, larger = n.total // size, n.total % size  # points in a bucket; how many buckets have one more
@@ -181,7 +221,17 @@ def log_metrics(tx: Transaction, run_id: int, experiment_id: int, new_metrics: S
     # In the order of the keys, so that two servers never lock the same rows in opposite orders.
     series = [latest[key] for key in sorted(latest)]
     tx.write_rows(UPSERT_SERIES, series, run_id=run_id, experiment_id=experiment_id)
-    tx.write_rows(INSERT_POINTS, points, run_id=run_id)
+    tx.write_rows(INSERT_RECENT_POINTS, points, run_id=run_id)
+    if random.random() < len(points) / _POINTS_BETWEEN_LOOKS:
+        move_recent_points(tx)
+
+
+def move_recent_points(tx: Transaction, limit: int = MAX_RECENT_POINTS) -> None:
+    """Moves the points that were appended last to their series, if there are ``limit`` of them or more."""
+    row = tx.row(COUNT_RECENT_POINTS)
+    if row is not None and row[0] is not None and row[0] + 1 >= limit:
+        tx.execute(COPY_RECENT_POINTS)
+        tx.execute(DELETE_RECENT_POINTS)
 
 
 def metrics_of_runs(tx: Transaction, run_ids: list[int]) -> Iterator[tuple[int, MetricDict]]:
@@ -197,22 +247,23 @@ def _to_metrics(key: str, rows: Sequence[tuple[Any, ...]]) -> list[MetricDict]:
     ]
 
 
+def _series_id(tx: Transaction, run_uuid: str, key: str) -> int | None:
+    row = tx.row(SELECT_SERIES, run_uuid=run_uuid, key=key)
+    return None if row is None else row[0]
+
+
 def get_metric_history(
     tx: Transaction, run_uuid: str, key: str, max_results: int, page_token: str
 ) -> tuple[list[MetricDict], str | None]:
     """A page of a series in the order of timestamp, step and value, and the token of the next page."""
     identity = ("metric history", run_uuid, key)
+    query: Statement | sa.CompoundSelect[Any] = SELECT_HISTORY
     if page_token:
-        position = page_tokens.decode_page_token(page_token, identity, len(_HISTORY_ORDER))
-        query = (
-            sa.select(*_HISTORY_COLUMNS)
-            .where(metric_points.c.metric_id == _SERIES_OF_RUN, behind(_HISTORY_ORDER, position))
-            .order_by(*[order.order() for order in _HISTORY_ORDER])
-            .limit(sa.bindparam("limit"))
-        )
-        rows = tx.rows(query, run_uuid=run_uuid, key=key, limit=max_results + 1)
-    else:
-        rows = tx.rows(SELECT_HISTORY, run_uuid=run_uuid, key=key, limit=max_results + 1)
+        query = _select_history(page_tokens.decode_page_token(page_token, identity, length=4))
+    series = _series_id(tx, run_uuid, key)
+    if series is None:
+        return [], None
+    rows = tx.rows(query, metric_id=series, limit=max_results + 1)
     next_token = None
     if len(rows) > max_results:
         rows = rows[:max_results]
@@ -220,17 +271,14 @@ def get_metric_history(
     return _to_metrics(key, rows), next_token
 
 
-def get_metric_history_bulk(
-    tx: Transaction, run_uuids: Sequence[str], key: str, max_results: int
-) -> list[MetricDict]:
+def get_metric_history_bulk(tx: Transaction, run_uuids: Sequence[str], key: str, max_results: int) -> list[MetricDict]:
     """The series of several runs one after another, in the order of the run ids, up to a number of points."""
     found: list[MetricDict] = []
     for run_uuid in sorted(set(run_uuids)):
-        left = max_results - len(found)
-        if left <= 0:
-            break
-        rows = tx.rows(SELECT_HISTORY, run_uuid=run_uuid, key=key, limit=left)
-        found.extend(metric | {"run_id": run_uuid} for metric in _to_metrics(key, rows))
+        series = _series_id(tx, run_uuid, key)
+        if series is not None and len(found) < max_results:
+            rows = tx.rows(SELECT_HISTORY, metric_id=series, limit=max_results - len(found))
+            found.extend(metric | {"run_id": run_uuid} for metric in _to_metrics(key, rows))
     return found
 
 
@@ -240,9 +288,10 @@ def sample_metric_history(
     """At most ``max_results`` points per run, spread evenly over those between two steps."""
     found: list[MetricDict] = []
     for run_uuid in run_uuids:
-        rows = tx.rows(
-            SELECT_SAMPLE, run_uuid=run_uuid, key=key, start_step=start_step, end_step=end_step, size=max_results
-        )
+        series = _series_id(tx, run_uuid, key)
+        if series is None:
+            continue
+        rows = tx.rows(SELECT_SAMPLE, metric_id=series, start_step=start_step, end_step=end_step, size=max_results)
         if len(rows) > max_results:  # the last point is one too many: it takes the place of the one before it
             del rows[-2]
         found.extend(metric | {"run_id": run_uuid} for metric in _to_metrics(key, [row[:4] for row in rows]))

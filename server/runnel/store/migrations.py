@@ -52,7 +52,7 @@ def schema_state(revision: str | None, table_names: set[str], name: str) -> Sche
     if not table_names:
         return SchemaState.EMPTY
     if revision is None:
-        raise SchemaError(f"{name} is not a Runnel database: it has tables, but no schema revision. Nothing was changed.")
+        raise SchemaError(f"{name} is no Runnel database: it has tables, but no schema revision. Nothing was changed.")
     if revision == HEAD_REVISION:
         return SchemaState.CURRENT
     if revision in known_revisions():

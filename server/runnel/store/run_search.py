@@ -134,7 +134,9 @@ def _related_rows(dialect: Dialect, comparison: Comparison) -> tuple[sa.Select[A
         case "metric":
             value = matches(dialect, metrics.c.value, comparison)
             # NaN is unequal to everything, and compares to nothing else.
-            value = sa.or_(value, metrics.c.is_nan == 1) if comparison.operator == "!=" else value & (metrics.c.is_nan == 0)
+            value = (
+                sa.or_(value, metrics.c.is_nan == 1) if comparison.operator == "!=" else value & (metrics.c.is_nan == 0)
+            )
             return sa.select(metrics.c.run_id).where(metrics.c.key == comparison.key, value), metrics.c.run_id
         case "dataset":
             related = sa.select(dataset_inputs.c.run_id).join_from(
@@ -216,7 +218,7 @@ def _sort_keys(orderings: Sequence[Ordering]) -> tuple[list[SortKey], Callable[[
     joins: list[tuple[Any, sa.ColumnElement[bool]]] = []
     for index, ordering in enumerate(orderings):
         if ordering.entity == "attribute":
-            column = _ATTRIBUTES[ordering.key]
+            column: sa.ColumnElement[Any] = _ATTRIBUTES[ordering.key]
             if not _never_null(ordering):
                 keys.append(SortKey(sa.case((column.is_(None), 1), else_=0), True))
                 column = sa.func.coalesce(column, 0)
@@ -250,7 +252,10 @@ def _merged(branches: Sequence[sa.Select[Any]], keys: Sequence[SortKey], size: i
         return branches[0]
     # Databases take ORDER BY and LIMIT in a part of a UNION only within a subquery of its own.
     union = sa.union_all(*[sa.select(branch.subquery()) for branch in branches]).subquery()
-    order = [union.c[f"key_{index}"].asc() if key.ascending else union.c[f"key_{index}"].desc() for index, key in enumerate(keys)]
+    order = [
+        union.c[f"key_{index}"].asc() if key.ascending else union.c[f"key_{index}"].desc()
+        for index, key in enumerate(keys)
+    ]
     return sa.select(union).order_by(*order).limit(size)
 
 
@@ -298,9 +303,7 @@ def _ranked(tx: Transaction, page: _Page) -> list[tuple[Any, ...]]:
     return found
 
 
-def _of_rank(
-    dialect: Dialect, page: _Page, rank: int, position: Sequence[Any] | None, size: int
-) -> sa.Executable:
+def _of_rank(dialect: Dialect, page: _Page, rank: int, position: Sequence[Any] | None, size: int) -> sa.Executable:
     first, *rest = page.orderings
     rest_keys, join = _sort_keys(rest)
     value: sa.ColumnElement[Any] = metrics.c.value if rank == 0 else sa.literal_column("0.0", sa.Double())

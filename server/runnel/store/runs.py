@@ -14,8 +14,8 @@ from runnel.domain.experiments import ACTIVE, DELETED, TagDict
 from runnel.domain.run_names import random_run_name
 from runnel.domain.runs import (
     LOGGED_MODELS_TAG,
-    RUNNING,
     RUN_NAME_TAG,
+    RUNNING,
     Param,
     Run,
     RunInfo,

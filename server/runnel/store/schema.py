@@ -1,9 +1,9 @@
 """The tables.
 
 Integer surrogate keys inside, MLflow's public ids at the border. Tables that belong to one parent are clustered by the
-parent's key (``WITHOUT ROWID`` on SQLite), so that reading a run's params is one range scan. No foreign keys on the hot
-tables: rows are only ever removed by the deletion of their run, which knows them all, and a check per logged point costs
-more than the point.
+parent's key (``WITHOUT ROWID`` on SQLite), so that reading a run's params is one range scan. No foreign keys on the
+hot tables: rows are only ever removed by the deletion of their run, which knows them all, and a check per logged point
+costs more than the point.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ metrics = sa.Table(
     sa.Index("ix_metrics_ranking", "experiment_id", "key", "is_nan", "value", "run_id"),
 )
 
-# The history of a series, clustered in the order in which MLflow lists it.
+# The history of a series, clustered in the order in which MLflow lists it: a point costs tens of bytes, and a history
+# is one range scan. But a batch of 100 metrics would write to 100 places of it. So points are appended to
+# recent_metric_points first, which is one place, and moved in bulk, many of a series at a time, when there are enough.
 metric_points = _clustered(
     "metric_points",
     sa.Column("metric_id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -109,6 +111,17 @@ metric_points = _clustered(
     sa.Column("step", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("value", sa.Double, primary_key=True),
     sa.Column("is_nan", sa.SmallInteger, primary_key=True, autoincrement=False),
+)
+
+recent_metric_points = sa.Table(
+    "recent_metric_points",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("metric_id", sa.BigInteger, nullable=False),
+    sa.Column("timestamp", sa.BigInteger, nullable=False),
+    sa.Column("step", sa.BigInteger, nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("is_nan", sa.SmallInteger, nullable=False),
 )
 
 

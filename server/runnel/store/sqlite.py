@@ -1,8 +1,8 @@
 """SQLite: one writer thread with group commit, and reader threads that never wait for it.
 
-Commands queue up; the writer opens one transaction, runs every waiting command in it, commits once and then answers them
-all, so many clients share one fsync and none ever sees "database is locked". With ``synchronous=FULL`` what was answered
-has reached the disk.
+Commands queue up; the writer opens one transaction, runs every waiting command in it, commits once and then answers
+them all, so many clients share one fsync and none ever sees "database is locked". With ``synchronous=FULL`` what was
+answered has reached the disk.
 
 A command that fails after it has written spoils the transaction of its neighbours: then everything is rolled back and
 each command of the group is run again in a savepoint of its own. Failures almost always come before the first write
@@ -117,7 +117,7 @@ class SqliteDatabase:
         self._reader_connections.append(connection)
 
     def _is_overdue(self) -> bool:
-        return time.monotonic() > self._local.deadline
+        return bool(time.monotonic() > self._local.deadline)
 
     def _run_query(self, query: Callable[[Transaction], T]) -> T:
         transaction: Transaction = self._local.transaction
