@@ -103,7 +103,7 @@ def database_option() -> Callable[[Callable[..., None]], Callable[..., None]]:
     )
 
 
-OPTIONS = [
+OPTIONS: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
     database_option(),
     click.option(
         "--default-artifact-root",
