@@ -167,15 +167,16 @@ def _related_rows(dialect: Dialect, comparison: Comparison) -> tuple[sa.Select[A
 
 
 def _indexed_rows(dialect: Dialect, page: _Page, comparison: Comparison) -> sa.Select[Any] | None:
-    """The runs that meet a comparison, as its index finds them; None where no index can."""
+    """The runs that may meet a comparison, as its index finds them; None where no index can."""
     if comparison.entity == "metric" and comparison.operator != "!=":
         related, _ = _related_rows(dialect, comparison)
         return related.where(dialect.is_in(metrics.c.experiment_id, page.experiment_ids))
     if comparison.entity in _KEY_VALUE_TABLES and comparison.operator == "=":
         table = _KEY_VALUE_TABLES[comparison.entity]
-        related, _ = _related_rows(dialect, comparison)
-        return related.where(
+        # Not the whole value: it is compared anyway, and SQLite would put it into the expression that the index has.
+        return sa.select(table.c.run_id).where(
             dialect.is_in(table.c.experiment_id, page.experiment_ids),
+            table.c.key == comparison.key,
             indexed_value(table.c.value) == str(comparison.value)[:INDEXED_VALUE_LENGTH],
         )
     if comparison.entity == "attribute" and comparison.key == "run_name" and comparison.operator == "=":
@@ -194,6 +195,8 @@ def _selective_source(tx: Transaction, page: _Page) -> sa.Select[Any] | None:
         source = _indexed_rows(tx.dialect, page, comparison)
         if source is None:
             continue
+        if best_count == 0:
+            break
         row = tx.row(sa.select(sa.func.count()).select_from(source.limit(best_count).subquery()))
         assert row is not None
         if row[0] < best_count:
@@ -270,12 +273,19 @@ def _walk(dialect: Dialect, page: _Page, source: sa.Select[Any] | None) -> sa.Ex
         query = query.where(behind(keys, page.position))
     query = query.order_by(*[key.order() for key in keys]).limit(page.size)
     partitions = [(experiment_id, stage) for experiment_id in page.experiment_ids for stage in page.stages]
-    if source is not None or len(partitions) > _MAX_PARTITIONS:
-        query = query.where(
+    if source is not None:
+        # As a sum, the experiment is no longer what the listing index begins with: SQLite would walk that instead.
+        experiment = runs.c.experiment_id + sa.literal_column("0", sa.BigInteger())
+        return query.where(
+            runs.c.id.in_(source.correlate(None)),
+            dialect.is_in(experiment, page.experiment_ids),
+            dialect.is_in(runs.c.lifecycle_stage, page.stages),
+        )
+    if len(partitions) > _MAX_PARTITIONS:
+        return query.where(
             dialect.is_in(runs.c.experiment_id, page.experiment_ids),
             dialect.is_in(runs.c.lifecycle_stage, page.stages),
         )
-        return query if source is None else query.where(runs.c.id.in_(source.correlate(None)))
     branches = [
         query.where(runs.c.experiment_id == experiment_id, runs.c.lifecycle_stage == stage)
         for experiment_id, stage in partitions

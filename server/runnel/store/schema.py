@@ -145,8 +145,9 @@ def _key_value_table(name: str) -> sa.Table:
 
 def indexed_value(value: Any) -> sa.ColumnElement[str]:
     """The part of a param's or tag's value that its search index holds (the same expression in index and query)."""
-    # The literal must stand in the text: an expression index is only used for the very same expression.
-    return sa.func.substr(value, 1, sa.literal_column(str(INDEXED_VALUE_LENGTH)), type_=sa.Text())
+    # The numbers must stand in the text: an expression index is only used for the very same expression.
+    first, length = sa.literal_column("1"), sa.literal_column(str(INDEXED_VALUE_LENGTH))
+    return sa.func.substr(value, first, length, type_=sa.Text())
 
 
 params = _key_value_table("params")
