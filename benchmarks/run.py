@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ SLOW_START_SECONDS = 10.0
 
 def main() -> int:
     """Parse the command line, run, write the results and print the table."""
+    # Ended from outside, too, the server is stopped and its data removed.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     options = _parse_arguments()
     settings = Settings.quick_check() if options.quick else Settings()
     if options.seconds:

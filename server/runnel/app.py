@@ -18,9 +18,8 @@ from runnel.config import Settings
 from runnel.domain.experiments import DEFAULT_EXPERIMENT_ID
 from runnel.log import configure_logging
 from runnel.security import DEFAULT_ALLOWED_HOSTS, SecuritySettings, secure
-from runnel.store.database import Database
+from runnel.store.database import Database, open_database
 from runnel.store.experiments import create_default_experiment
-from runnel.store.sqlite import SqliteDatabase
 
 logger = logging.getLogger("runnel")
 
@@ -33,7 +32,9 @@ def open_services(settings: Settings) -> Services:
     has_own_root = locations.proxied_path(root) is None and locations.is_local(root)
     return Services(
         settings=settings,
-        database=SqliteDatabase(settings.sqlite_path),
+        database=open_database(
+            settings.backend_store_uri, settings.database_pool_size, settings.read_replica_backend_store_uri
+        ),
         artifacts=open_store(settings.artifacts_destination) if settings.serve_artifacts else None,
         default_root_artifacts=open_store(root) if has_own_root else None,
         artifact_threads=ThreadPoolExecutor(ARTIFACT_THREADS, "artifacts"),

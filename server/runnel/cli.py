@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NoReturn
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
 
 from runnel import __version__
-from runnel.config import OPTIONS, Settings, database_option, settings_from_flags
-from runnel.store.migrations import SchemaError, prepare_sqlite, sqlite_revision
+from runnel.config import OPTIONS, database_option, settings_from_flags
+from runnel.log import configure_logging
+from runnel.store.database import database_name, database_revision, prepare_database
+from runnel.store.migrations import SchemaError
 from runnel.store.schema import HEAD_REVISION
 
 
@@ -37,11 +38,22 @@ def server(**flags: Any) -> None:
     from runnel.serve import serve  # what the other commands do not need is imported when it is
 
     settings = settings_from_flags(flags)
-    _prepare(settings.sqlite_path)
+    configure_logging(settings.log_format)
+    with _schema_errors_shown():
+        prepare_database(settings.backend_store_uri, upgrade=settings.upgrade_db)
     try:
         serve(settings)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _schema_errors_shown() -> Iterator[None]:
+    """Ends the command with one sentence, exit code 1, where the database cannot be used as it is."""
+    try:
+        yield
+    except SchemaError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.group()
@@ -53,38 +65,20 @@ def db() -> None:
 @database_option()
 def upgrade(backend_store_uri: str) -> None:
     """Create the schema in an empty database, or bring an older one up to date (SQLite files are copied first)."""
-    path = Settings(backend_store_uri=backend_store_uri).sqlite_path
-    before, _ = _revision(path)
-    _prepare(path)
+    name = database_name(backend_store_uri)
+    with _schema_errors_shown():
+        before = database_revision(backend_store_uri)
+        prepare_database(backend_store_uri, upgrade=True)
     if before == HEAD_REVISION:
-        click.echo(f"{path} is at revision {HEAD_REVISION} already.")
+        click.echo(f"{name} is at revision {HEAD_REVISION} already.")
     else:
-        click.echo(f"{path} is at revision {HEAD_REVISION} now (it was {before or 'empty'}).")
+        click.echo(f"{name} is at revision {HEAD_REVISION} now (it was {before or 'empty'}).")
 
 
 @db.command()
 @database_option()
 def current(backend_store_uri: str) -> None:
     """Print the schema revision of a database, and that of this version of Runnel."""
-    path = Settings(backend_store_uri=backend_store_uri).sqlite_path
-    revision, tables = _revision(path)
-    click.echo(f"{path}: {revision or ('unknown' if tables else 'empty')} (this version of Runnel: {HEAD_REVISION})")
-
-
-def _revision(path: Path) -> tuple[str | None, set[str]]:
-    try:
-        return sqlite_revision(path)
-    except SchemaError as error:
-        _fail(str(error))
-
-
-def _prepare(path: Path) -> None:
-    try:
-        prepare_sqlite(path)
-    except SchemaError as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(1)
+    with _schema_errors_shown():
+        revision = database_revision(backend_store_uri)
+    click.echo(f"{database_name(backend_store_uri)}: {revision or 'empty'} (this version of Runnel: {HEAD_REVISION})")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.parse
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -29,6 +28,9 @@ class Settings:
     """What the flags and variables say; see ``OPTIONS`` for what each means."""
 
     backend_store_uri: str = DEFAULT_BACKEND_STORE_URI
+    read_replica_backend_store_uri: str | None = None
+    database_pool_size: int = 10
+    upgrade_db: bool = False
     default_artifact_root: str = PROXIED_ARTIFACT_ROOT
     serve_artifacts: bool = True
     artifacts_destination: str = DEFAULT_ARTIFACTS_DESTINATION
@@ -57,12 +59,6 @@ class Settings:
         values["cors_allowed_origins"] = tuple(values["cors_allowed_origins"])
         return cls(**values)
 
-    @property
-    def sqlite_path(self) -> Path:
-        """The file of a ``sqlite:///`` URI."""
-        path = self.backend_store_uri.removeprefix("sqlite:///")
-        return Path(urllib.parse.unquote(path.split("?", 1)[0]))
-
 
 class CommaSeparated(click.ParamType[tuple[str, ...]]):
     """A list in one text, as ``a,b``."""
@@ -75,13 +71,22 @@ class CommaSeparated(click.ParamType[tuple[str, ...]]):
         return tuple(item.strip() for item in value.split(",") if item.strip())
 
 
+_POSTGRESQL_URI = re.compile(r"postgres(ql)?(\+\w+)?://")
+
+
 def _backend_store_uri(_: click.Context, __: click.Parameter, value: str) -> str:
-    if not value.startswith("sqlite:///") or value.removeprefix("sqlite:///").split("?", 1)[0] in ("", ":memory:"):
-        scheme = value.split(":", 1)[0]
-        raise click.BadParameter(
-            f"the scheme '{scheme}' is not supported; give a SQLite file as sqlite:///relative/path or "
-            "sqlite:////absolute/path."
-        )
+    file = value.removeprefix("sqlite:///").split("?", 1)[0]
+    if _POSTGRESQL_URI.match(value) or (value.startswith("sqlite:///") and file not in ("", ":memory:")):
+        return value
+    raise click.BadParameter(
+        f"'{value.split(':', 1)[0]}' is not supported; give sqlite:///relative/path, sqlite:////absolute/path or "
+        "postgresql://user:password@host/database."
+    )
+
+
+def _replica_uri(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value and not _POSTGRESQL_URI.match(value):
+        raise click.BadParameter("only a PostgreSQL database has replicas: postgresql://user:password@host/database.")
     return value
 
 
@@ -99,12 +104,32 @@ def database_option() -> Callable[[Callable[..., None]], Callable[..., None]]:
         default=DEFAULT_BACKEND_STORE_URI,
         show_default=True,
         callback=_backend_store_uri,
-        help="The database: sqlite:///relative/path or sqlite:////absolute/path.",
+        help="The database: sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host/name.",
     )
 
 
 OPTIONS: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
     database_option(),
+    click.option(
+        "--read-replica-backend-store-uri",
+        envvar="MLFLOW_READ_REPLICA_BACKEND_STORE_URI",
+        callback=_replica_uri,
+        help="A replica of a PostgreSQL database that queries go to.",
+    ),
+    click.option(
+        "--database-pool-size",
+        envvar=["RUNNEL_DATABASE_POOL_SIZE", "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"],
+        default=10,
+        show_default=True,
+        type=click.IntRange(1, 1000),
+        help="How many connections to PostgreSQL a process has at most.",
+    ),
+    click.option(
+        "--upgrade-db",
+        envvar="RUNNEL_UPGRADE_DB",
+        is_flag=True,
+        help="Upgrade the schema of an older PostgreSQL database at the start (a SQLite file always is).",
+    ),
     click.option(
         "--default-artifact-root",
         envvar="MLFLOW_DEFAULT_ARTIFACT_ROOT",

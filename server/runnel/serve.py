@@ -12,6 +12,7 @@ import uvicorn
 from runnel.app import create_app
 from runnel.config import Settings
 from runnel.log import configure_logging
+from runnel.store.database import database_name
 
 # Idle connections stay open longer than the clients' pools keep them, so that none is closed under a request.
 KEEP_ALIVE_SECONDS = 75
@@ -55,7 +56,7 @@ def say_where(settings: Settings, host: str, port: int) -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.static_prefix}"
     lines = [
         f"Runnel listens on {address}",
-        f"  database   {settings.sqlite_path.resolve()}",
+        f"  database   {database_name(settings.backend_store_uri)}",
     ]
     if settings.serve_artifacts:
         lines.append(f"  artifacts  {Path(settings.artifacts_destination.removeprefix('file://')).resolve()}")

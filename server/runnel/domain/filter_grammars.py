@@ -1,7 +1,7 @@
 """What each search can be filtered and ordered by, as data for the parser in ``runnel.domain.filters``.
 
-The keys and comparators are those of MLflow 3.17 (``SearchUtils``, ``SearchExperimentsUtils``), except that runs can
-also be found by the models they logged.
+The keys and comparators are those of MLflow 3.17 (``SearchUtils``, ``SearchExperimentsUtils``,
+``search_logged_model_utils``), except that runs can also be found by the models they used or made.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ class ValueType(Enum):
 
     NOTHING = auto()  # None
     STRING = auto()  # str
+    STRING_OR_NUMBER = auto()  # str; a number without quotes stands for its text
     STRINGS = auto()  # tuple[str, ...], never empty
     EXPERIMENT_ID = auto()  # a string that holds an integer of 64 bits; str without leading zeros
     EXPERIMENT_IDS = auto()  # tuple[str, ...], never empty
@@ -74,8 +75,8 @@ _TEXT = dict.fromkeys(_EQUALITY + _PATTERNS, ValueType.STRING)
 _TEXT_OR_LIST = _TEXT | dict.fromkeys(_LISTS, ValueType.STRINGS)
 _TEXT_OR_ABSENCE = _TEXT | dict.fromkeys(("IS NULL", "IS NOT NULL"), ValueType.NOTHING)
 
-# Clients compute times (`time.time() * 1000`), so a run's may be compared with a fraction; an experiment's may not.
-_RUN_TIME = Field(dict.fromkeys(_EQUALITY + _ORDER, ValueType.INTEGER_OR_FLOAT), orderable=True)
+# Clients compute times (`time.time() * 1000`), so most may be compared with a fraction; an experiment's may not.
+_TIME_OR_FRACTION = Field(dict.fromkeys(_EQUALITY + _ORDER, ValueType.INTEGER_OR_FLOAT), orderable=True)
 _EXPERIMENT_TIME = Field(dict.fromkeys(_EQUALITY + _ORDER, ValueType.INTEGER), orderable=True)
 
 RUNS = FilterGrammar(
@@ -99,8 +100,8 @@ RUNS = FilterGrammar(
                 "user_id": Field(_TEXT, orderable=True),
                 "status": Field(_TEXT, orderable=True),
                 "artifact_uri": Field(_TEXT, orderable=True),
-                "start_time": _RUN_TIME,
-                "end_time": _RUN_TIME,
+                "start_time": _TIME_OR_FRACTION,
+                "end_time": _TIME_OR_FRACTION,
             },
             aliases=frozenset({"attributes", "attr", "run"}),
             key_aliases={
@@ -118,7 +119,7 @@ RUNS = FilterGrammar(
         ),
         Entity(
             "model",
-            {"model_id": Field(_TEXT_OR_LIST)},
+            {"model_id": Field(_TEXT_OR_LIST), "name": Field(_TEXT_OR_LIST)},
             aliases=frozenset({"models"}),
         ),
     )
@@ -139,5 +140,39 @@ EXPERIMENTS = FilterGrammar(
             },
         ),
         Entity("tag", {"*": Field(_TEXT_OR_ABSENCE)}, aliases=frozenset({"tags"})),
+    )
+)
+
+# Params and tags may be compared with a number without quotes, as in the example of MLflow's own error message.
+_PLAIN_TEXT_OR_LIST = Field(_TEXT_OR_LIST | dict.fromkeys(_EQUALITY, ValueType.STRING_OR_NUMBER))
+
+LOGGED_MODELS = FilterGrammar(
+    entities=(
+        Entity(
+            "attribute",
+            {
+                "model_id": Field(_TEXT_OR_LIST, orderable=True),
+                "name": Field(_TEXT_OR_LIST, orderable=True),
+                "model_type": Field(_TEXT_OR_LIST, orderable=True),
+                "source_run_id": Field(_TEXT_OR_LIST, orderable=True),
+                "status": Field(_TEXT_OR_LIST | dict.fromkeys(_EQUALITY, ValueType.STRING_OR_NUMBER), orderable=True),
+                "creation_timestamp": _TIME_OR_FRACTION,
+                "last_updated_timestamp": _TIME_OR_FRACTION,
+            },
+            aliases=frozenset({"attributes"}),
+            key_aliases={
+                "creation_time": "creation_timestamp",
+                "creation_timestamp_ms": "creation_timestamp",
+                "last_updated_time": "last_updated_timestamp",
+                "last_updated_timestamp_ms": "last_updated_timestamp",
+            },
+        ),
+        Entity(
+            "metric",
+            {"*": Field(dict.fromkeys(_EQUALITY + _ORDER, ValueType.FLOAT), orderable=True)},
+            aliases=frozenset({"metrics"}),
+        ),
+        Entity("parameter", {"*": _PLAIN_TEXT_OR_LIST}, aliases=frozenset({"parameters", "param", "params"})),
+        Entity("tag", {"*": _PLAIN_TEXT_OR_LIST}, aliases=frozenset({"tags"})),
     )
 )

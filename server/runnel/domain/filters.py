@@ -216,6 +216,9 @@ class _Parser:
                 return None
             case ValueType.STRING:
                 return self._string(entity)
+            case ValueType.STRING_OR_NUMBER:
+                number = self._take(_NUMBER)
+                return self._string(entity) if number is None else number
             case ValueType.STRINGS:
                 return self._list()
             case ValueType.EXPERIMENT_ID:

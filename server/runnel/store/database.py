@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import urllib.parse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from runnel.store.statements import Transaction
@@ -28,3 +31,58 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Finishes what has been accepted, then disconnects."""
+
+
+def is_sqlite(backend_store_uri: str) -> bool:
+    """Whether the URI names a SQLite file; the other kind is a PostgreSQL database."""
+    return backend_store_uri.startswith("sqlite:")
+
+
+def sqlite_path(backend_store_uri: str) -> Path:
+    """The file of a ``sqlite:///`` URI."""
+    path = backend_store_uri.removeprefix("sqlite:///").split("?", 1)[0]
+    return Path(urllib.parse.unquote(path))
+
+
+def database_name(backend_store_uri: str) -> str:
+    """What to call the database in a message: the file, or the URI without its password."""
+    if is_sqlite(backend_store_uri):
+        return str(sqlite_path(backend_store_uri).resolve())
+    return re.sub(r"(?<=://)([^:@/]*):[^@/]*@", r"\1:***@", backend_store_uri)
+
+
+def database_revision(backend_store_uri: str) -> str | None:
+    """The schema revision of a database, None for an empty one. Raises SchemaError for one that cannot be used."""
+    if is_sqlite(backend_store_uri):
+        from runnel.store.migrations import sqlite_revision
+
+        return sqlite_revision(sqlite_path(backend_store_uri))[0]
+    from runnel.store.postgresql_schema import postgresql_revision
+
+    return postgresql_revision(backend_store_uri)[0]
+
+
+def prepare_database(backend_store_uri: str, *, upgrade: bool) -> None:
+    """Makes the schema current. An older SQLite file is copied and upgraded; an older PostgreSQL only with ``upgrade``.
+
+    Raises SchemaError, with a sentence that says what to do, for a database that cannot be used.
+    """
+    if is_sqlite(backend_store_uri):
+        from runnel.store.migrations import prepare_sqlite
+
+        prepare_sqlite(sqlite_path(backend_store_uri))
+    else:
+        from runnel.store.postgresql_schema import prepare_postgresql
+
+        prepare_postgresql(backend_store_uri, upgrade=upgrade)
+
+
+def open_database(backend_store_uri: str, pool_size: int, replica_uri: str | None = None) -> Database:
+    """The database of a URI, not started yet. Only the driver that is needed is imported."""
+    if is_sqlite(backend_store_uri):
+        from runnel.store.sqlite import SqliteDatabase
+
+        return SqliteDatabase(sqlite_path(backend_store_uri))
+    from runnel.store.postgresql import PostgresqlDatabase
+
+    return PostgresqlDatabase(backend_store_uri, pool_size, replica_uri)

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg
 
 
 class Dialect(Protocol):
@@ -34,6 +35,12 @@ class Dialect(Protocol):
 
     def rows_values(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
         """The values of the parameters of ``rows_source``."""
+
+    def like(self, column: sa.ColumnElement[str], pattern: str, *, ignore_case: bool) -> sa.ColumnElement[bool]:
+        """LIKE without an escape character, as MLflow has it on SQLite; without case, only ASCII letters are folded."""
+
+    def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
+        """Statements that move all rows; of those that are in the target already, nothing changes."""
 
     def row_chunks(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
         """The rows in chunks of sizes for which a statement is worth keeping compiled."""
@@ -87,5 +94,62 @@ class SqliteDialect:
             yield rows[start : start + size]
             start += size
 
+    def like(self, column: sa.ColumnElement[str], pattern: str, *, ignore_case: bool) -> sa.ColumnElement[bool]:
+        return column.ilike(pattern) if ignore_case else column.like(pattern)
+
+    def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
+        # In the order of the target's key, so that its pages are written one after another.
+        rows = sa.select(*[source.c[name] for name in columns]).where(sa.true()).order_by(*columns)
+        copy = self.insert(target).from_select(columns, rows).on_conflict_do_nothing()
+        return [copy, sa.delete(source)]
+
 
 SQLITE = SqliteDialect()
+
+
+class PostgresqlDialect:
+    """PostgreSQL through psycopg 3."""
+
+    name = "postgresql"
+
+    def __init__(self) -> None:
+        self.sqlalchemy_dialect: sa.Dialect = psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+
+    def insert(self, table: sa.Table) -> Any:
+        return postgresql.insert(table)
+
+    def is_in(self, column: sa.ColumnElement[Any], values: str | Sequence[Any]) -> sa.ColumnElement[bool]:
+        type_ = sa.ARRAY(column.type)
+        if isinstance(values, str):
+            return column == sa.any_(sa.bindparam(values, type_=type_))
+        return column == sa.any_(sa.bindparam("list", list(values), type_=type_, unique=True))
+
+    def driver_values(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return values
+
+    def rows_source(self, columns: Sequence[tuple[str, Any]], row_count: int) -> tuple[sa.FromClause, list[str]]:
+        arrays = [sa.bindparam(f"{name}_array", type_=sa.ARRAY(type_)) for name, type_ in columns]
+        typed = [sa.column(name, type_) for name, type_ in columns]
+        # An alias with the columns' names; the order of the arrays is the order in which rows are locked.
+        unnested = sa.func.unnest(*arrays).table_valued(*typed, name="unnested").render_derived()
+        source = sa.select(*[unnested.c[name] for name, _ in columns]).cte("rows")
+        return source, [array.key for array in arrays]
+
+    def rows_values(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+        return tuple([list(column) for column in zip(*rows, strict=True)])
+
+    def row_chunks(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+        if rows:
+            yield rows
+
+    def like(self, column: sa.ColumnElement[str], pattern: str, *, ignore_case: bool) -> sa.ColumnElement[bool]:
+        return column.ilike(pattern, escape="") if ignore_case else column.like(pattern, escape="")
+
+    def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
+        # In one statement: a row that another transaction commits between a copy and a deletion would be lost.
+        moved = sa.delete(source).returning(*[source.c[name] for name in columns]).cte("moved")
+        rows = sa.select(*[moved.c[name] for name in columns]).order_by(*[moved.c[name] for name in columns])
+        return [self.insert(target).from_select(columns, rows).on_conflict_do_nothing()]
+
+
+POSTGRESQL = PostgresqlDialect()

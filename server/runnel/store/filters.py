@@ -25,16 +25,17 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 def matches(dialect: Dialect, column: sa.ColumnElement[Any], comparison: Comparison) -> sa.ColumnElement[bool]:
     """The comparison applied to a column; IS NULL and IS NOT NULL are conditions on rows, not on a column."""
     match comparison.operator:
-        case "LIKE":
-            return column.like(comparison.value)
-        case "ILIKE":
-            return column.ilike(comparison.value)
+        case "LIKE" | "ILIKE":
+            return dialect.like(column, str(comparison.value), ignore_case=comparison.operator == "ILIKE")
         case "IN" | "NOT IN":
             assert isinstance(comparison.value, tuple)
             is_in = dialect.is_in(column, comparison.value)
             return is_in if comparison.operator == "IN" else sa.not_(is_in)
         case symbol:
-            condition: sa.ColumnElement[bool] = _OPERATORS[symbol](column, comparison.value)
+            value: Any = comparison.value
+            if isinstance(value, float):  # an integer column would cut off what is behind the point
+                value = sa.literal(value, sa.Double())
+            condition: sa.ColumnElement[bool] = _OPERATORS[symbol](column, value)
             return condition
 
 

@@ -81,20 +81,6 @@ COUNT_RECENT_POINTS = Statement(
         - sa.select(sa.func.min(recent_metric_points.c.id)).scalar_subquery()
     )
 )
-# A point that is there already (a client that tried again) changes nothing.
-COPY_RECENT_POINTS = Statement(
-    lambda d: (
-        d.insert(metric_points)
-        .from_select(
-            _POINT_COLUMNS,
-            sa.select(*[recent_metric_points.c[name] for name in _POINT_COLUMNS])
-            .where(sa.true())
-            .order_by(*[recent_metric_points.c[name] for name in _POINT_COLUMNS]),
-        )
-        .on_conflict_do_nothing()
-    )
-)
-DELETE_RECENT_POINTS = Statement(lambda d: sa.delete(recent_metric_points))
 INSERT_MODEL_METRIC = Statement(
     lambda d: (
         d.insert(logged_model_metrics)
@@ -230,8 +216,9 @@ def move_recent_points(tx: Transaction, limit: int = MAX_RECENT_POINTS) -> None:
     """Moves the points that were appended last to their series, if there are ``limit`` of them or more."""
     row = tx.row(COUNT_RECENT_POINTS)
     if row is not None and row[0] is not None and row[0] + 1 >= limit:
-        tx.execute(COPY_RECENT_POINTS)
-        tx.execute(DELETE_RECENT_POINTS)
+        # A point that is there already (a client that tried again) changes nothing.
+        for statement in tx.dialect.move_rows(recent_metric_points, metric_points, _POINT_COLUMNS):
+            tx.execute(statement)
 
 
 def metrics_of_runs(tx: Transaction, run_ids: list[int]) -> Iterator[tuple[int, MetricDict]]:

@@ -56,6 +56,8 @@ SELECT_REF = Statement(
         runs.c.run_uuid == sa.bindparam("run_uuid")
     )
 )
+# SQLite has one writer, and no row locks.
+LOCK_RUN = Statement(lambda d: sa.select(runs.c.id).where(runs.c.id == sa.bindparam("id")).with_for_update())
 SELECT_RUN = Statement(lambda d: sa.select(*RUN_COLUMNS).where(runs.c.run_uuid == sa.bindparam("run_uuid")))
 SELECT_PARAMS_OF_RUNS = Statement(
     lambda d: sa.select(params.c.run_id, params.c.key, params.c.value).where(d.is_in(params.c.run_id, "run_ids"))
@@ -266,25 +268,32 @@ def restore_run(tx: Transaction, run_id: str) -> None:
 
 def log_params(tx: Transaction, ref: RunRef, run_id: str, new_params: Sequence[Param]) -> None:
     """Adds params; one that is there with another value is an error, the same value again changes nothing."""
-    wanted = {param.key: param.value for param in new_params}
+    wanted = {param.key: param.value for param in sorted(new_params, key=lambda param: param.key)}
+    existing = _existing_params(tx, ref, run_id, wanted)
+    rows = [(key, value) for key, value in wanted.items() if key not in existing]
+    if tx.write_rows(INSERT_PARAMS, rows, run_id=ref.id, experiment_id=ref.experiment_id) < len(rows):
+        # Another client was faster with some of them (on PostgreSQL; SQLite has one writer): now its values are there.
+        _existing_params(tx, ref, run_id, wanted)
+
+
+def _existing_params(tx: Transaction, ref: RunRef, run_id: str, wanted: dict[str, str]) -> dict[str, str]:
     existing = dict(tx.rows(SELECT_PARAMS, run_id=ref.id, keys=list(wanted)))
     changed = [
         {"key": key, "old_value": existing[key], "new_value": value}
         for key, value in wanted.items()
         if existing.get(key, value) != value
     ]
+    if changed and len(wanted) == 1:
+        raise InvalidParameterValue(
+            f"Changing param values is not allowed. Param with key='{changed[0]['key']}' was already logged with "
+            f"value='{changed[0]['old_value']}' for run ID='{run_id}'. Attempted logging new value "
+            f"'{changed[0]['new_value']}'."
+        )
     if changed:
-        if len(new_params) == 1:
-            raise InvalidParameterValue(
-                f"Changing param values is not allowed. Param with key='{changed[0]['key']}' was already logged with "
-                f"value='{changed[0]['old_value']}' for run ID='{run_id}'. Attempted logging new value "
-                f"'{changed[0]['new_value']}'."
-            )
         raise InvalidParameterValue(
             f"Changing param values is not allowed. Params were already logged='{changed}' for run ID='{run_id}'."
         )
-    rows = [(key, value) for key, value in wanted.items() if key not in existing]
-    tx.write_rows(INSERT_PARAMS, rows, run_id=ref.id, experiment_id=ref.experiment_id)
+    return existing
 
 
 def set_tags(tx: Transaction, ref: RunRef, new_tags: Sequence[RunTag]) -> None:
@@ -295,7 +304,9 @@ def set_tags(tx: Transaction, ref: RunRef, new_tags: Sequence[RunTag]) -> None:
         del values[RUN_NAME_TAG]
     elif name is not None:
         tx.execute(UPDATE_RUN, id=ref.id, status=None, end_time=None, name=name)
-    tx.write_rows(UPSERT_TAGS, list(values.items()), run_id=ref.id, experiment_id=ref.experiment_id)
+    # In the order of the keys, so that two servers never lock the same rows in opposite orders.
+    rows = sorted(values.items())
+    tx.write_rows(UPSERT_TAGS, rows, run_id=ref.id, experiment_id=ref.experiment_id)
 
 
 def delete_tag(tx: Transaction, run_id: str, key: str) -> None:
@@ -308,6 +319,7 @@ def delete_tag(tx: Transaction, run_id: str, key: str) -> None:
 def record_logged_model(tx: Transaction, run_id: str, model: dict[str, Any]) -> None:
     """Adds a model's description to the history that MLflow 2 keeps in a tag of the run."""
     ref = get_active_run_ref(tx, run_id)
+    tx.execute(LOCK_RUN, id=ref.id)  # the tag is read, extended and written: one client after another
     row = tx.row(SELECT_TAG, run_id=ref.id, key=LOGGED_MODELS_TAG)
     history = orjson.loads(row[0]) if row else []
     tag = RunTag(LOGGED_MODELS_TAG, orjson.dumps([*history, model]).decode())

@@ -31,7 +31,13 @@ Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # (PostgreSQL refuses index rows past 2,704 bytes).
 INDEXED_VALUE_LENGTH = 100
 
-alembic_version = sa.Table("alembic_version", metadata, sa.Column("version_num", sa.String(32), primary_key=True))
+# Exactly the table that alembic itself would create.
+alembic_version = sa.Table(
+    "alembic_version",
+    metadata,
+    sa.Column("version_num", sa.String(32), nullable=False),
+    sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 def _clustered(name: str, *items: Any) -> sa.Table:
@@ -146,8 +152,8 @@ def _key_value_table(name: str) -> sa.Table:
 def indexed_value(value: Any) -> sa.ColumnElement[str]:
     """The part of a param's or tag's value that its search index holds (the same expression in index and query)."""
     # The numbers must stand in the text: an expression index is only used for the very same expression.
-    first, length = sa.literal_column("1"), sa.literal_column(str(INDEXED_VALUE_LENGTH))
-    return sa.func.substr(value, first, length, type_=sa.Text())
+    numbers = [sa.literal_column(str(number), sa.Integer()) for number in (1, INDEXED_VALUE_LENGTH)]
+    return sa.func.substr(value, *numbers, type_=sa.Text())
 
 
 params = _key_value_table("params")

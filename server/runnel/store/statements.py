@@ -119,9 +119,11 @@ class Transaction:
         """All rows."""
         return self.execute(statement, **parameters).fetchall()
 
-    def write_rows(self, statement: RowsStatement, rows: Sequence[tuple[Any, ...]], /, **constants: Any) -> None:
-        """Runs a statement over rows of parameters, in as few executions as the database allows."""
+    def write_rows(self, statement: RowsStatement, rows: Sequence[tuple[Any, ...]], /, **constants: Any) -> int:
+        """Runs a statement over rows of parameters, in few executions; gives back how many rows were written."""
+        written = 0
         for chunk in self.dialect.row_chunks(rows):
             compiled = statement.compiled_for(self.dialect, len(chunk))
             values = self.dialect.rows_values(chunk) + compiled.rest.parameters(constants)
-            self.connection.execute(compiled.sql, values)
+            written += self.connection.execute(compiled.sql, values).rowcount
+        return written

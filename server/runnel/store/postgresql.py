@@ -1,0 +1,173 @@
+"""PostgreSQL: a bounded number of threads, each with a connection of its own.
+
+Every request is one transaction on one connection. Nothing is kept in the process between requests, so that any number
+of servers may share a database, and nothing in the session, so that PgBouncer may hand connections from transaction to
+transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors
+
+from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
+from runnel.store.dialects import POSTGRESQL
+from runnel.store.statements import Transaction
+
+T = TypeVar("T")
+
+logger = logging.getLogger("runnel.store")
+
+MAX_WAITING = 4_096  # requests that may wait for a connection before new ones are answered 503
+STATEMENT_TIMEOUT_SECONDS = 30
+CONNECT_TIMEOUT_SECONDS = 5
+MAX_ATTEMPTS = 6
+_LONGEST_PAUSE_SECONDS = 0.2
+
+# What another transaction caused and another try can cure: it came first with a row that must be unique, or both
+# waited for each other.
+_CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
+
+_BEGIN_READ = (
+    f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
+)
+_BEGIN_WRITE = f"BEGIN; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
+
+
+def connection_uri(backend_store_uri: str) -> str:
+    """A URI as MLflow deployments have it (``postgres://``, ``postgresql+psycopg2://``) as the driver takes it."""
+    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", backend_store_uri)
+
+
+def connect(uri: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection on which transactions are begun by hand. Raises psycopg.OperationalError."""
+    connection = psycopg.connect(
+        uri, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS, application_name="runnel", prepare_threshold=2
+    )
+    # A pooler such as PgBouncer hands out process ids of its own. In transaction mode a statement that was prepared in
+    # one transaction may not be there in the next.
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    if row is None or row[0] != connection.info.backend_pid:
+        connection.prepare_threshold = None
+    return connection
+
+
+class _Connections:
+    """Threads with a connection each, all to one server."""
+
+    def __init__(self, uri: str, size: int, name: str) -> None:
+        self._uri = uri
+        self._threads = ThreadPoolExecutor(size, name)
+        self._local = threading.local()
+        self._open: set[psycopg.Connection[tuple[Any, ...]]] = set()
+        self._waiting = 0
+
+    async def run(self, work: Callable[[Transaction], T], begin: str) -> T:
+        if self._waiting >= MAX_WAITING:
+            raise TemporarilyUnavailable("The server has too many requests waiting; try again shortly")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work, begin)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        for connection in self._open:
+            connection.close()
+
+    def _run(self, work: Callable[[Transaction], T], begin: str) -> T:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            transaction = self._transaction()
+            connection: psycopg.Connection[tuple[Any, ...]] = transaction.connection  # type: ignore[assignment]
+            has_begun = False
+            try:
+                connection.execute(begin)
+                has_begun = True
+                result = work(transaction)
+                connection.execute("COMMIT")
+                return result
+            except _CONFLICTS as conflict:
+                self._roll_back(connection)
+                if attempt == MAX_ATTEMPTS:
+                    raise TemporarilyUnavailable(
+                        f"Other requests kept changing the same rows ({type(conflict).__name__}); try again"
+                    ) from conflict
+                time.sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.005 * 2**attempt)))
+            except errors.QueryCanceled:
+                self._roll_back(connection)
+                raise InvalidParameterValue(
+                    f"The query took longer than {STATEMENT_TIMEOUT_SECONDS} seconds; narrow its filter"
+                ) from None
+            except psycopg.OperationalError as error:
+                self._forget(connection)
+                if has_begun or attempt > 1:
+                    raise _unavailable(error) from error
+                # An idle connection broke (the database was restarted, a pooler closed it): nothing has been done yet.
+            except BaseException:
+                self._roll_back(connection)
+                raise
+        raise AssertionError("unreachable: every attempt returns, continues or raises")
+
+    def _transaction(self) -> Transaction:
+        transaction: Transaction | None = getattr(self._local, "transaction", None)
+        if transaction is None:
+            try:
+                connection = connect(self._uri)
+            except psycopg.OperationalError as error:
+                raise _unavailable(error) from error
+            self._open.add(connection)
+            transaction = self._local.transaction = Transaction(connection, POSTGRESQL)
+        return transaction
+
+    def _roll_back(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self._forget(connection)
+
+    def _forget(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self._open.discard(connection)
+        self._local.transaction = None
+        with contextlib.suppress(psycopg.Error):
+            connection.close()
+
+
+def _unavailable(error: psycopg.OperationalError) -> TemporarilyUnavailable:
+    logger.warning("The database is away: %s", str(error).strip())
+    return TemporarilyUnavailable("The database is away; try again shortly")
+
+
+class PostgresqlDatabase:
+    """A PostgreSQL database, with a replica for queries if there is one."""
+
+    def __init__(self, uri: str, pool_size: int, replica_uri: str | None = None) -> None:
+        self._primary = _Connections(connection_uri(uri), pool_size, "postgresql")
+        self._queries = (
+            _Connections(connection_uri(replica_uri), pool_size, "replica") if replica_uri else self._primary
+        )
+
+    def start(self) -> None:
+        """Nothing to do: connections are opened when they are first needed."""
+
+    def close(self) -> None:
+        self._primary.close()
+        if self._queries is not self._primary:
+            self._queries.close()
+
+    async def read(self, query: Callable[[Transaction], T]) -> T:
+        return await self._queries.run(query, _BEGIN_READ)
+
+    async def write(self, command: Callable[[Transaction], T]) -> T:
+        return await self._primary.run(command, _BEGIN_WRITE)
