@@ -56,6 +56,8 @@ class Endpoint:
     parser: RequestParser
     is_async: bool
     bare: bool = False  # answers at this very path, not below the mounts
+    # Short and frequent: such commands may share a transaction, in the order of their runs.
+    grouped: bool = False
 
     @property
     def name(self) -> str:
@@ -66,9 +68,11 @@ class Endpoint:
         return [self.path] if self.bare else [mount + self.path for mount in MOUNTS]
 
 
-def _endpoint(kind: Literal["query", "command"], method: str, path: str, function: Any, bare: bool) -> Endpoint:
+def _endpoint(
+    kind: Literal["query", "command"], method: str, path: str, function: Any, bare: bool, grouped: bool = False
+) -> Endpoint:
     parser = RequestParser(function, GIVEN_TYPES)
-    return Endpoint(kind, method, path, function, parser, inspect.iscoroutinefunction(function), bare)
+    return Endpoint(kind, method, path, function, parser, inspect.iscoroutinefunction(function), bare, grouped)
 
 
 def query(method: str, path: str, function: Callable[..., Any], *, bare: bool = False) -> Endpoint:
@@ -76,9 +80,11 @@ def query(method: str, path: str, function: Callable[..., Any], *, bare: bool = 
     return _endpoint("query", method, path, function, bare)
 
 
-def command(method: str, path: str, function: Callable[..., Any], *, bare: bool = False) -> Endpoint:
-    """An endpoint that writes."""
-    return _endpoint("command", method, path, function, bare)
+def command(
+    method: str, path: str, function: Callable[..., Any], *, bare: bool = False, grouped: bool = False
+) -> Endpoint:
+    """An endpoint that writes. ``grouped``: it is short and frequent, and may share its transaction with others."""
+    return _endpoint("command", method, path, function, bare, grouped)
 
 
 class Router:
@@ -186,7 +192,9 @@ class Dispatcher:
                 arguments[name] = self._services.settings
         call = partial(endpoint.function, **arguments)
         database = self._services.database
-        return await (database.write(call) if endpoint.kind == "command" else database.read(call))
+        if endpoint.kind == "query":
+            return await database.read(call)
+        return await database.write(call, arguments.get("run_id", "") if endpoint.grouped else None)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         for name, value in scope["headers"]:

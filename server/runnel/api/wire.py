@@ -28,6 +28,10 @@ from runnel.domain.validation import invalid_value, missing_value
 
 _API_DOCS_HINT = " See the API docs for more information about request parameters."
 
+# Ours: bounds the work and the memory of one request. Endpoints have smaller limits of their own.
+_MAX_LIST_LENGTH = 100_000
+_MAX_DEPTH = 100  # of nested objects and lists, as in protobuf's JSON
+
 
 class OtherName(NamedTuple):
     """An older name under which a field may come too (in ``Annotated``)."""
@@ -101,9 +105,9 @@ def schema_of(annotation: Any, required: bool = False) -> CoreSchema:
     if origin is Literal:
         return _enum_schema(arguments)
     if origin is list:
-        return core_schema.list_schema(schema_of(arguments[0]))
+        return _list_schema(arguments[0])
     if origin is tuple:
-        return core_schema.tuple_variable_schema(schema_of(arguments[0]))
+        return core_schema.no_info_after_validator_function(tuple, _list_schema(arguments[0]))
     if origin is dict:
         return core_schema.dict_schema(schema_of(arguments[0]), schema_of(arguments[1]))
     if origin in (Union, types.UnionType):
@@ -112,6 +116,11 @@ def schema_of(annotation: Any, required: bool = False) -> CoreSchema:
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
         return _dataclass_schema(annotation)
     raise TypeError(f"no wire type for {annotation!r}")
+
+
+def _list_schema(item: Any) -> CoreSchema:
+    # The first wrong item is enough: an error object for each of millions would fill the memory.
+    return core_schema.list_schema(schema_of(item), max_length=_MAX_LIST_LENGTH, fail_fast=True)
 
 
 def _dataclass_schema(cls: type) -> CoreSchema:
@@ -170,12 +179,18 @@ class RequestParser:
             raise InvalidParameterValue(_problem(error)) from None
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: Any, depth: int = 0) -> Any:
+    if depth > _MAX_DEPTH:
+        raise _nested_too_deeply()
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: _without_nulls(item, depth + 1) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [_without_nulls(item, depth + 1) for item in value]
     return value
+
+
+def _nested_too_deeply() -> BadRequest:
+    return BadRequest(f"The request body is nested too deeply: at most {_MAX_DEPTH} levels are allowed")
 
 
 def _problem(error: ValidationError) -> str:
@@ -185,6 +200,8 @@ def _problem(error: ValidationError) -> str:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     if problem["type"] in ("missing", "string_too_short"):
         return missing_value(path) + _API_DOCS_HINT
+    if problem["type"] == "too_long":
+        return f"'{path}' can contain at most {_MAX_LIST_LENGTH} items"
     value = problem["input"]
     return invalid_value(path, value, f" Hint: Value was of type '{type(value).__name__}'.") + _API_DOCS_HINT
 
@@ -213,22 +230,26 @@ def _parse_lenient_json(body: bytes) -> Any:
         # Lone surrogates, which no database takes, become an error here.
         json.dumps(value, ensure_ascii=False).encode()
         return value
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    except RecursionError:
+        raise _nested_too_deeply() from None
+    except ValueError as error:
+        reason = str(error).partition(";")[0]  # behind it stands Python's advice to programmers
         raise BadRequest(f"The request body is not valid JSON: {reason}") from None
 
 
-def refuse_nul(value: Any, path: str = "") -> None:
+def refuse_nul(value: Any, path: str = "", depth: int = 0) -> None:
     """Refuses text with a NUL character, which not every database can store."""
+    if depth > _MAX_DEPTH:
+        raise _nested_too_deeply()
     if isinstance(value, str) and "\0" in value:
         raise InvalidParameterValue(f"Parameter '{path}' must not contain NUL characters")
     if isinstance(value, dict):
         for key, item in value.items():
             refuse_nul(key, f"{path}.{key}" if path else key)
-            refuse_nul(item, f"{path}.{key}" if path else key)
+            refuse_nul(item, f"{path}.{key}" if path else key, depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            refuse_nul(item, f"{path}[{index}]")
+            refuse_nul(item, f"{path}[{index}]", depth + 1)
 
 
 def render_json(value: Any) -> bytes:

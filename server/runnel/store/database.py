@@ -19,8 +19,11 @@ class Database(Protocol):
     async def read(self, query: Callable[[Transaction], T]) -> T:
         """Runs a query in a read transaction: it sees one state of the database, and cannot write."""
 
-    async def write(self, command: Callable[[Transaction], T]) -> T:
+    async def write(self, command: Callable[[Transaction], T], order: str | None = None) -> T:
         """Runs a command in a write transaction; when this returns, what it wrote is durable.
+
+        Short commands that come in numbers give an ``order`` (the run they write to): they may share a transaction, in
+        which they run in that order, so that two servers never lock the same rows in opposite orders.
 
         A command may be run again after a conflict or when a neighbour in its group failed, so all that it does must
         be done through its transaction. Raises ``TemporarilyUnavailable`` when too many are waiting.

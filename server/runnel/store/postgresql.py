@@ -14,8 +14,9 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -23,6 +24,7 @@ from psycopg import errors
 
 from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
 from runnel.store.dialects import POSTGRESQL
+from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
 from runnel.store.statements import Transaction
 
 T = TypeVar("T")
@@ -78,7 +80,7 @@ class _Connections:
             raise TemporarilyUnavailable("The server has too many requests waiting; try again shortly")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work, begin)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self.run_here, work, begin)
         finally:
             self._waiting -= 1
 
@@ -87,7 +89,8 @@ class _Connections:
         for connection in self._open:
             connection.close()
 
-    def _run(self, work: Callable[[Transaction], T], begin: str) -> T:
+    def run_here(self, work: Callable[[Transaction], T], begin: str) -> T:
+        """Runs work in a transaction on the connection of this thread."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             transaction = self._transaction()
             connection: psycopg.Connection[tuple[Any, ...]] = transaction.connection  # type: ignore[assignment]
@@ -157,17 +160,54 @@ class PostgresqlDatabase:
         self._queries = (
             _Connections(connection_uri(replica_uri), pool_size, "replica") if replica_uri else self._primary
         )
+        self._grouped = _Connections(connection_uri(uri), 1, "grouped")
+        self._writer = GroupCommit("writer", self._commit_group)
 
     def start(self) -> None:
-        """Nothing to do: connections are opened when they are first needed."""
+        """Starts the thread that groups; connections are opened when they are first needed."""
+        self._writer.start()
 
     def close(self) -> None:
-        self._primary.close()
-        if self._queries is not self._primary:
-            self._queries.close()
+        self._writer.close()
+        for connections in {self._primary, self._queries, self._grouped}:
+            connections.close()
 
     async def read(self, query: Callable[[Transaction], T]) -> T:
         return await self._queries.run(query, _BEGIN_READ)
 
-    async def write(self, command: Callable[[Transaction], T]) -> T:
+    async def write(self, command: Callable[[Transaction], T], order: str | None = None) -> T:
+        if order is not None:
+            return await self._writer.submit(command, order)
         return await self._primary.run(command, _BEGIN_WRITE)
+
+    def _commit_group(self, group: Sequence[Command]) -> list[Any]:
+        positions = sorted(range(len(group)), key=lambda position: group[position].order)
+        ordered = [group[position] for position in positions]
+        outcomes: list[Any] | None = None
+        if len(group) > 1:
+            try:
+                outcomes = self._grouped.run_here(partial(_run_unspoilt, ordered), _BEGIN_WRITE)
+            except (_Spoilt, InvalidParameterValue):  # the latter: together they took longer than a statement may
+                outcomes = None
+            except Exception as error:
+                return [Failure(error)] * len(group)
+        if outcomes is None:
+            outcomes = [self._run_alone(command) for command in ordered]
+        return [outcome for _, outcome in sorted(zip(positions, outcomes, strict=True), key=lambda pair: pair[0])]
+
+    def _run_alone(self, command: Command) -> Any:
+        try:
+            return self._grouped.run_here(command.run, _BEGIN_WRITE)
+        except Exception as error:
+            return Failure(error)
+
+
+class _Spoilt(Exception):
+    """A command of a group failed in a way that undoes the others."""
+
+
+def _run_unspoilt(group: Sequence[Command], transaction: Transaction) -> list[Any]:
+    outcomes = run_together(group, transaction)
+    if outcomes is None:
+        raise _Spoilt
+    return outcomes

@@ -1,12 +1,7 @@
 """SQLite: one writer thread with group commit, and reader threads that never wait for it.
 
-Commands queue up; the writer opens one transaction, runs every waiting command in it, commits once and then answers
-them all, so many clients share one fsync and none ever sees "database is locked". With ``synchronous=FULL`` what was
-answered has reached the disk.
-
-A command that fails after it has written spoils the transaction of its neighbours: then everything is rolled back and
-each command of the group is run again in a savepoint of its own. Failures almost always come before the first write
-(a wrong run id, an invalid value), so the savepoints, two more statements per command, are paid for only then.
+Commands of all clients share commits (see ``group_commit``), so none ever sees "database is locked". With
+``synchronous=FULL`` what was answered has reached the disk.
 """
 
 from __future__ import annotations
@@ -14,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from runnel.domain.errors import InvalidParameterValue, MlflowError, TemporarilyUnavailable
 from runnel.store.dialects import SQLITE
+from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
 from runnel.store.statements import Transaction
 
 T = TypeVar("T")
@@ -32,21 +27,10 @@ T = TypeVar("T")
 logger = logging.getLogger("runnel.store")
 
 BUSY_TIMEOUT_SECONDS = 30.0  # how long another process may hold the file's write lock
-MAX_GROUP_SIZE = 128  # commands that share one commit
-MAX_WAITING = 4_096  # requests that may wait, in either direction, before new ones are answered 503
+MAX_WAITING_QUERIES = 4_096  # before new ones are answered 503
 READER_THREADS = 4
 READ_TIMEOUT_SECONDS = 30.0
 _PROGRESS_INTERVAL = 100_000  # virtual-machine steps between two looks at the clock, about 5 ms
-
-
-class _Command(NamedTuple):
-    run: Callable[[Transaction], Any]
-    future: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
-
-
-class _Failure(NamedTuple):
-    error: BaseException
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -69,14 +53,11 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._commands: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
-        self._waiting_writes = 0
-        self._waiting_reads = 0
+        self._waiting_queries = 0
         self._local = threading.local()
         self._reader_connections: list[sqlite3.Connection] = []
         self._readers = ThreadPoolExecutor(READER_THREADS, "reader", self._open_reader)
-        self._writer = threading.Thread(target=self._write_forever, name="writer")
-        self._closed = False
+        self._writer = GroupCommit("writer", self._commit_group)
 
     def start(self) -> None:
         self._connection = connect(str(self.path))
@@ -85,11 +66,7 @@ class SqliteDatabase:
         self._writer.start()
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self._commands.put(None)
-        self._writer.join()
+        self._writer.close()
         self._readers.shutdown()
         for connection in self._reader_connections:
             connection.close()
@@ -100,13 +77,13 @@ class SqliteDatabase:
     # Reading
 
     async def read(self, query: Callable[[Transaction], T]) -> T:
-        if self._waiting_reads >= MAX_WAITING:
+        if self._waiting_queries >= MAX_WAITING_QUERIES:
             raise TemporarilyUnavailable("The server has too many queries waiting; try again shortly")
-        self._waiting_reads += 1
+        self._waiting_queries += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, self._run_query, query)
         finally:
-            self._waiting_reads -= 1
+            self._waiting_queries -= 1
 
     def _open_reader(self) -> None:
         connection = connect(str(self.path))
@@ -139,43 +116,14 @@ class SqliteDatabase:
 
     # Writing
 
-    async def write(self, command: Callable[[Transaction], T]) -> T:
-        if self._closed:
-            raise TemporarilyUnavailable("The server is shutting down")
-        if self._waiting_writes >= MAX_WAITING:
-            raise TemporarilyUnavailable("The server has too many writes waiting; try again shortly")
-        self._waiting_writes += 1
-        try:
-            loop = asyncio.get_running_loop()
-            future: asyncio.Future[T] = loop.create_future()
-            self._commands.put(_Command(command, future, loop))
-            return await future
-        finally:
-            self._waiting_writes -= 1
+    async def write(self, command: Callable[[Transaction], T], order: str | None = None) -> T:
+        return await self._writer.submit(command)
 
-    def _write_forever(self) -> None:
-        while (command := self._commands.get()) is not None:
-            group = [command]
-            stop = False
-            with contextlib.suppress(queue.Empty):
-                while len(group) < MAX_GROUP_SIZE:
-                    following = self._commands.get_nowait()
-                    if following is None:
-                        stop = True
-                        break
-                    group.append(following)
-            outcomes = self._commit_group(group)
-            # One wake-up of the event loop for the whole group.
-            with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-                group[0].loop.call_soon_threadsafe(_answer, group, outcomes)
-            if stop:
-                break
-
-    def _commit_group(self, group: list[_Command]) -> list[Any]:
+    def _commit_group(self, group: Sequence[Command]) -> list[Any]:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = self._run_together(group)
+            outcomes = run_together(group, self._transaction)
             if outcomes is None:
                 connection.execute("ROLLBACK")
                 connection.execute("BEGIN IMMEDIATE")
@@ -189,41 +137,18 @@ class SqliteDatabase:
             if isinstance(error, sqlite3.OperationalError):
                 logger.warning("A commit failed: %s", error)
                 failure = TemporarilyUnavailable(f"The database could not take the write: {error}")
-                return [_Failure(failure)] * len(group)
+                return [Failure(failure)] * len(group)
             logger.exception("A commit failed")
-            return [_Failure(error)] * len(group)
+            return [Failure(error)] * len(group)
 
-    def _run_together(self, group: list[_Command]) -> list[Any] | None:
-        """The outcomes of all commands, or None when one of them failed after it had written something."""
-        outcomes: list[Any] = []
-        for command in group:
-            changes = self._connection.total_changes
-            try:
-                outcomes.append(command.run(self._transaction))
-            except Exception as error:
-                if self._connection.total_changes != changes:
-                    return None
-                outcomes.append(_Failure(error))
-        return outcomes
-
-    def _run_in_savepoint(self, command: _Command) -> Any:
+    def _run_in_savepoint(self, command: Command) -> Any:
         self._connection.execute("SAVEPOINT command")
         try:
             outcome = command.run(self._transaction)
         except Exception as error:
             if not isinstance(error, MlflowError):
                 logger.warning("A command failed and was rolled back: %r", error)
-            outcome = _Failure(error)
+            outcome = Failure(error)
             self._connection.execute("ROLLBACK TO command")
         self._connection.execute("RELEASE command")
         return outcome
-
-
-def _answer(group: list[_Command], outcomes: list[Any]) -> None:
-    for command, outcome in zip(group, outcomes, strict=True):
-        if command.future.done():
-            continue
-        if isinstance(outcome, _Failure):
-            command.future.set_exception(outcome.error)
-        else:
-            command.future.set_result(outcome)

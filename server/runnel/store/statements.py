@@ -16,11 +16,15 @@ from runnel.store.dialects import Dialect
 
 
 class CompiledStatement(NamedTuple):
-    """SQL text for the driver, the names of its parameters in their order, and the values of its constants."""
+    """SQL text for the driver, the names of its parameters in their order, and the values of its constants.
+
+    ``writes``: whether it can change something.
+    """
 
     sql: str
     names: tuple[str, ...]
     constants: Mapping[str, Any]
+    writes: bool
 
     def parameters(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """The values in the order of the placeholders."""
@@ -33,7 +37,8 @@ def compile_statement(construct: sa.Executable, dialect: Dialect) -> CompiledSta
     """Compiles a Core construct to text with positional placeholders."""
     compiled = construct.compile(dialect=dialect.sqlalchemy_dialect)  # type: ignore[attr-defined]
     constants = {name: value for name, value in compiled.params.items() if value is not None}
-    return CompiledStatement(str(compiled), tuple(compiled.positiontup or ()), constants)
+    writes = compiled.isinsert or compiled.isupdate or compiled.isdelete
+    return CompiledStatement(str(compiled), tuple(compiled.positiontup or ()), constants, writes)
 
 
 class Statement:
@@ -75,7 +80,7 @@ class RowsStatement:
             whole = compile_statement(self._build(dialect, source), dialect)
             if whole.names[: len(names)] != tuple(names):
                 raise AssertionError(f"the rows are not the first parameters of: {whole.sql}")
-            rest = CompiledStatement(whole.sql, whole.names[len(names) :], whole.constants)
+            rest = CompiledStatement(whole.sql, whole.names[len(names) :], whole.constants, whole.writes)
             compiled = self._compiled[key] = CompiledRows(whole.sql, rest)
         return compiled
 
@@ -101,6 +106,7 @@ class Transaction:
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         self.connection = connection
         self.dialect = dialect
+        self.write_count = 0  # statements so far that may have changed something
 
     def execute(self, statement: Statement | sa.Executable, /, **parameters: Any) -> Cursor:
         """Runs a statement; list parameters are those of ``Dialect.is_in``."""
@@ -108,6 +114,7 @@ class Transaction:
             compiled = statement.compiled_for(self.dialect)
         else:
             compiled = compile_statement(statement, self.dialect)
+        self.write_count += compiled.writes
         values = compiled.parameters(parameters)
         return self.connection.execute(compiled.sql, self.dialect.driver_values(values))
 
@@ -125,5 +132,6 @@ class Transaction:
         for chunk in self.dialect.row_chunks(rows):
             compiled = statement.compiled_for(self.dialect, len(chunk))
             values = self.dialect.rows_values(chunk) + compiled.rest.parameters(constants)
+            self.write_count += 1
             written += self.connection.execute(compiled.sql, values).rowcount
         return written
