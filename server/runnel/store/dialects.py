@@ -33,6 +33,9 @@ class Dialect(Protocol):
     def rows_source(self, columns: Sequence[tuple[str, Any]], row_count: int) -> tuple[sa.FromClause, list[str]]:
         """A common table named ``rows`` made of parameters, and the names of these parameters in their order."""
 
+    def kept_size(self, row_count: int) -> int:
+        """The number of rows by which a statement over rows is remembered: equal for counts that share their text."""
+
     def rows_values(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
         """The values of the parameters of ``rows_source``."""
 
@@ -83,6 +86,9 @@ class SqliteDialect:
         source = sa.values(*typed, name="rows").data([tuple(row) for row in parameters]).cte("rows")
         return source, [parameter.key for row in parameters for parameter in row]
 
+    def kept_size(self, row_count: int) -> int:
+        return row_count
+
     def rows_values(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
         return tuple(chain.from_iterable(rows))
 
@@ -128,6 +134,10 @@ class PostgresqlDialect:
         return values
 
     def rows_source(self, columns: Sequence[tuple[str, Any]], row_count: int) -> tuple[sa.FromClause, list[str]]:
+        if row_count == 1:  # plain values cost the driver less than arrays of one
+            values = [sa.bindparam(f"{name}_value", type_=type_) for name, type_ in columns]
+            labelled = [value.label(name) for value, (name, _) in zip(values, columns, strict=True)]
+            return sa.select(*labelled).cte("rows"), [value.key for value in values]
         arrays = [sa.bindparam(f"{name}_array", type_=sa.ARRAY(type_)) for name, type_ in columns]
         typed = [sa.column(name, type_) for name, type_ in columns]
         # An alias with the columns' names; the order of the arrays is the order in which rows are locked.
@@ -135,7 +145,12 @@ class PostgresqlDialect:
         source = sa.select(*[unnested.c[name] for name, _ in columns]).cte("rows")
         return source, [array.key for array in arrays]
 
+    def kept_size(self, row_count: int) -> int:
+        return min(row_count, 2)  # one row, or arrays of any length
+
     def rows_values(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+        if len(rows) == 1:
+            return tuple(rows[0])
         return tuple([list(column) for column in zip(*rows, strict=True)])
 
     def row_chunks(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:

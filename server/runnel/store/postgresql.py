@@ -93,13 +93,13 @@ class _Connections:
         """Runs work in a transaction on the connection of this thread."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             transaction = self._transaction()
-            connection: psycopg.Connection[tuple[Any, ...]] = transaction.connection  # type: ignore[assignment]
+            connection: psycopg.Connection[tuple[Any, ...]] = self._local.connection
             has_begun = False
             try:
-                connection.execute(begin)
+                transaction.connection.execute(begin)
                 has_begun = True
                 result = work(transaction)
-                connection.execute("COMMIT")
+                transaction.connection.execute("COMMIT")
                 return result
             except _CONFLICTS as conflict:
                 self._roll_back(connection)
@@ -131,7 +131,9 @@ class _Connections:
             except psycopg.OperationalError as error:
                 raise _unavailable(error) from error
             self._open.add(connection)
-            transaction = self._local.transaction = Transaction(connection, POSTGRESQL)
+            # One cursor for all statements: making one costs as much as sending a short statement.
+            transaction = self._local.transaction = Transaction(connection.cursor(), POSTGRESQL)
+            self._local.connection = connection
         return transaction
 
     def _roll_back(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:

@@ -73,7 +73,7 @@ class RowsStatement:
         self._compiled: dict[tuple[str, int], CompiledRows] = {}
 
     def compiled_for(self, dialect: Dialect, row_count: int) -> CompiledRows:
-        key = (dialect.name, row_count)
+        key = (dialect.name, dialect.kept_size(row_count))
         compiled = self._compiled.get(key)
         if compiled is None:
             source, names = dialect.rows_source(self._columns, row_count)
