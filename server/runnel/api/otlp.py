@@ -1,0 +1,287 @@
+"""OpenTelemetry's protocol over HTTP at /v1/traces: from its bytes to spans as MLflow keeps them, and back.
+
+protobuf and opentelemetry-proto are imported when the first request comes: they cost memory that a server without
+traces spares.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from runnel.domain.errors import InvalidParameterValue, RequestTooLarge
+from runnel.domain.spans import REQUEST_ID, STATUS_CODE_NAMES, SpanContent, decoded
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+
+MAX_SPANS_PER_REQUEST = 50_000
+_INT64 = range(-(2**63), 2**63)
+_MAX_NESTING = 64  # of the values of an attribute
+
+
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """The body without its Content-Encoding: gzip, deflate (with or without zlib's header), zstd, or none.
+
+    Raises RequestTooLarge as soon as more than ``limit`` bytes come out, however small the body was.
+    """
+    match encoding.strip().lower():
+        case "" | "identity":
+            return body
+        case "gzip":
+            return _inflate(body, limit, "gzip", zlib.MAX_WBITS | 16)
+        case "deflate":
+            try:
+                return _inflate(body, limit, "deflate", zlib.MAX_WBITS)
+            except InvalidParameterValue:
+                return _inflate(body, limit, "deflate", -zlib.MAX_WBITS)
+        case "zstd":
+            return _unzstd(body, limit)
+        case other:
+            raise InvalidParameterValue(f"Unsupported Content-Encoding '{other[:50]}'; gzip, deflate and zstd are read")
+
+
+def _inflate(body: bytes, limit: int, name: str, window_bits: int) -> bytes:
+    out = bytearray()
+    try:
+        while body:  # gzip allows several members, one after another
+            inflater = zlib.decompressobj(window_bits)
+            out += inflater.decompress(body, limit + 1 - len(out))
+            if len(out) > limit:
+                raise _too_large(limit)
+            if not inflater.eof:
+                raise InvalidParameterValue(f"The {name} body ends early")
+            body = inflater.unused_data
+    except zlib.error as error:
+        raise InvalidParameterValue(f"The body is not valid {name}: {error}") from None
+    return bytes(out)
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    import zstandard
+
+    try:
+        reader = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(body, read_across_frames=True)
+        out: bytes = reader.read(limit + 1)
+    except zstandard.ZstdError as error:
+        raise InvalidParameterValue(f"The body is not valid zstd: {error}") from None
+    if len(out) > limit:
+        raise _too_large(limit)
+    return out
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The decompressed body is larger than the {limit} bytes allowed (--max-request-bytes)")
+
+
+def parse_export_request(body: bytes, content_type: str) -> list[SpanContent]:
+    """The spans of an export request in protobuf or JSON; raises InvalidParameterValue that says what is wrong."""
+    from google.protobuf.json_format import Parse, ParseError
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    message = ExportTraceServiceRequest()
+    media_type = content_type.split(";", 1)[0].strip().lower()
+    if media_type not in (PROTOBUF, JSON):
+        raise InvalidParameterValue(f"Invalid Content-Type: {content_type[:100]}. Expected: {PROTOBUF} or {JSON}")
+    try:
+        if media_type == JSON:
+            Parse(_with_base64_ids(body), message, ignore_unknown_fields=True, max_recursion_depth=_MAX_NESTING)
+        else:
+            message.ParseFromString(body)
+    except (DecodeError, ParseError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        raise InvalidParameterValue(f"Invalid OpenTelemetry format: {str(error)[:300]}") from None
+    if not message.resource_spans:
+        raise InvalidParameterValue("Invalid OpenTelemetry format - no spans found")
+    return list(_spans(message))
+
+
+def _with_base64_ids(body: bytes) -> str:
+    """OTLP writes ids in hexadecimal, where protobuf's own JSON has base64."""
+    document = json.loads(body)
+    for resource_spans in document.get("resourceSpans", []):
+        for scope_spans in resource_spans.get("scopeSpans", []):
+            for span in scope_spans.get("spans", []):
+                for holder in [span, *span.get("links", [])]:
+                    for field in ("traceId", "spanId", "parentSpanId"):
+                        if holder.get(field):
+                            holder[field] = base64.b64encode(bytes.fromhex(holder[field])).decode()
+    return json.dumps(document)
+
+
+def _spans(message: ExportTraceServiceRequest) -> Iterator[SpanContent]:
+    count = 0
+    for resource_spans in message.resource_spans:
+        resource = {attribute.key: _value(attribute.value) for attribute in resource_spans.resource.attributes}
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                count += 1
+                if count > MAX_SPANS_PER_REQUEST:
+                    raise InvalidParameterValue(f"A request can contain at most {MAX_SPANS_PER_REQUEST} spans")
+                yield _span_content(span, resource)
+
+
+def _span_content(span: Span, resource: dict[str, Any]) -> SpanContent:
+    if len(span.trace_id) != 16 or not any(span.trace_id):
+        raise InvalidParameterValue("A span's 'trace_id' must be 16 bytes, not all of them zero")
+    if len(span.span_id) != 8 or not any(span.span_id):
+        raise InvalidParameterValue("A span's 'span_id' must be 8 bytes, not all of them zero")
+    if span.parent_span_id and len(span.parent_span_id) != 8:
+        raise InvalidParameterValue("A span's 'parent_span_id' must be 8 bytes")
+    start, end = span.start_time_unix_nano, span.end_time_unix_nano or None
+    if start not in _INT64 or (end is not None and end not in _INT64):
+        raise InvalidParameterValue("A span's times must be nanoseconds since the epoch in 63 bits")
+    trace_id = f"tr-{span.trace_id.hex()}"
+    attributes = {attribute.key: _dump(_value(attribute.value)) for attribute in span.attributes}
+    # The id is what the bytes say, not what a client claims beside them.
+    attributes[REQUEST_ID] = _dump(trace_id)
+    status_code = span.status.code if span.status.code in (1, 2) else 0
+    parent = span.parent_span_id.hex() if any(span.parent_span_id) else None
+    name = _storable(span.name)
+    dictionary = {
+        "trace_id": base64.b64encode(span.trace_id).decode(),
+        "span_id": base64.b64encode(span.span_id).decode(),
+        "parent_span_id": base64.b64encode(span.parent_span_id).decode() if parent else None,
+        "name": name,
+        "start_time_unix_nano": start,
+        "end_time_unix_nano": end,
+        "events": [
+            {
+                "name": _storable(event.name),
+                "time_unix_nano": event.time_unix_nano,
+                "attributes": _values(event.attributes),
+            }
+            for event in span.events
+        ],
+        "status": {"code": STATUS_CODE_NAMES[status_code], "message": _storable(span.status.message)},
+        "attributes": attributes,
+        "links": [
+            {
+                "trace_id": f"tr-{link.trace_id.hex()}",
+                "span_id": link.span_id.hex(),
+                "attributes": _values(link.attributes),
+            }
+            for link in span.links
+        ],
+    }
+    return SpanContent(
+        trace_id=trace_id,
+        span_id=span.span_id.hex(),
+        parent_span_id=parent,
+        name=name,
+        status_code=status_code,
+        start_time_ns=start,
+        end_time_ns=end,
+        attributes=attributes,
+        dictionary=dictionary,
+        resource=resource,
+    )
+
+
+def _storable(text: str) -> str:
+    """A text without NUL characters, which no database but SQLite takes."""
+    return text.replace("\0", "\ufffd") if "\0" in text else text
+
+
+def _dump(value: Any) -> str:
+    # As MLflow writes it: filters compare with this text.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _values(attributes: Iterable[KeyValue]) -> dict[str, Any]:
+    return {_storable(attribute.key): _value(attribute.value) for attribute in attributes}
+
+
+def _value(any_value: AnyValue) -> Any:
+    match any_value.WhichOneof("value"):
+        case None:
+            return None
+        case "string_value":
+            return _storable(any_value.string_value)
+        case "array_value":
+            return [_value(item) for item in any_value.array_value.values]
+        case "kvlist_value":
+            return _values(any_value.kvlist_value.values)
+        case "bytes_value":
+            return base64.b64encode(any_value.bytes_value).decode()
+        case kind:
+            return getattr(any_value, kind)
+
+
+# Back to the wire: spans in the answers of MLflow's API are OpenTelemetry's, in protobuf's JSON.
+
+
+def to_wire_span(dictionary: dict[str, Any]) -> dict[str, Any]:
+    """A kept span as MLflow's API answers it."""
+    status = dictionary.get("status") or {}
+    code, message = status.get("code", STATUS_CODE_NAMES[0]), status.get("message")
+    wire_status: dict[str, Any] = {} if code == STATUS_CODE_NAMES[0] else {"code": code}
+    if message:
+        wire_status["message"] = message
+    span: dict[str, Any] = {
+        "trace_id": dictionary["trace_id"],
+        "span_id": dictionary["span_id"],
+        "name": dictionary["name"],
+        "start_time_unix_nano": dictionary["start_time_unix_nano"],
+        "status": wire_status,
+    }
+    if dictionary.get("parent_span_id"):
+        span["parent_span_id"] = dictionary["parent_span_id"]
+    if dictionary.get("end_time_unix_nano"):
+        span["end_time_unix_nano"] = dictionary["end_time_unix_nano"]
+    attributes = dictionary.get("attributes") or {}
+    if attributes:
+        span["attributes"] = [{"key": key, "value": _wire_value(decoded(text))} for key, text in attributes.items()]
+    if dictionary.get("events"):
+        span["events"] = [
+            {"name": event["name"], "time_unix_nano": event["time_unix_nano"]}
+            | _wire_attributes(event.get("attributes"))
+            for event in dictionary["events"]
+        ]
+    if dictionary.get("links"):
+        span["links"] = [
+            {"trace_id": _base64_of(link["trace_id"].removeprefix("tr-")), "span_id": _base64_of(link["span_id"])}
+            | _wire_attributes(link.get("attributes"))
+            for link in dictionary["links"]
+        ]
+    return span
+
+
+def _base64_of(hexadecimal: str) -> str:
+    return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
+
+
+def _wire_attributes(attributes: dict[str, Any] | None) -> dict[str, Any]:
+    if not attributes:
+        return {}
+    return {"attributes": [{"key": key, "value": _wire_value(value)} for key, value in attributes.items()]}
+
+
+def _wire_value(value: Any) -> dict[str, Any]:
+    match value:
+        case None:
+            return {}
+        case bool():
+            return {"bool_value": value}
+        case str():
+            return {"string_value": value}
+        case int():
+            return {"int_value": value} if value in _INT64 else {"string_value": str(value)}
+        case float():
+            if math.isfinite(value):
+                return {"double_value": value}
+            return {"double_value": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+        case list():
+            return {"array_value": {"values": [_wire_value(item) for item in value]}}
+        case dict():
+            return {"kvlist_value": {"values": [{"key": k, "value": _wire_value(v)} for k, v in value.items()]}}
+    raise TypeError(f"no wire form for {type(value).__name__}")

@@ -1,0 +1,203 @@
+"""Spans: how MLflow keeps one, and what a trace takes from its spans.
+
+A span is kept as MLflow's own dictionary: ids in base64, every attribute as JSON in text. So it reads back as it was
+sent, and the filters, the clients and their old artifact files all know the form.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+# Attributes with a meaning of their own (mlflow/tracing/constant.py 3.17).
+REQUEST_ID = "mlflow.traceRequestId"
+INPUTS = "mlflow.spanInputs"
+OUTPUTS = "mlflow.spanOutputs"
+SPAN_TYPE = "mlflow.spanType"
+TOKEN_USAGE = "mlflow.chat.tokenUsage"
+COST = "mlflow.llm.cost"
+MODEL = "mlflow.llm.model"
+MODEL_PROVIDER = "mlflow.llm.provider"
+MESSAGE_FORMAT = "mlflow.message.format"
+CHAT_TOOLS = "mlflow.chat.tools"
+TRACE_TAG_PREFIX = "mlflow.traceTag."
+_SESSION_IDS = ("session.id", "gen_ai.conversation.id")
+_USER_ID = "user.id"
+
+UNKNOWN_TYPE = "UNKNOWN"
+
+TOKEN_KEYS = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation_input_tokens_above_1hr",
+)
+COST_KEYS = ("input_cost", "output_cost", "total_cost")
+
+_STATUS_NAMES = ("UNSET", "OK", "ERROR")  # in the order of OpenTelemetry's status codes
+STATUS_CODE_NAMES = tuple(f"STATUS_CODE_{name}" for name in _STATUS_NAMES)
+
+MAX_PREVIEW_LENGTH = 1_000
+
+
+class SpanContent(NamedTuple):
+    """A span with the columns by which it is found. Ids in hexadecimal, times in nanoseconds since the epoch."""
+
+    trace_id: str  # MLflow's: "tr-" and the hexadecimal OpenTelemetry id
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    status_code: int  # OpenTelemetry's: 0 unset, 1 ok, 2 error
+    start_time_ns: int
+    end_time_ns: int | None
+    attributes: dict[str, str]  # each value as JSON
+    dictionary: dict[str, Any]  # the whole span as MLflow keeps it
+    resource: Mapping[str, Any]  # the attributes of what made the span
+
+    @property
+    def status(self) -> str:
+        return _STATUS_NAMES[self.status_code]
+
+    def attribute(self, key: str) -> Any:
+        """The value of an attribute, or None."""
+        return decoded(self.attributes.get(key))
+
+
+def decoded(text: str | None) -> Any:
+    """The value of a JSON text; a text that is no JSON stands for itself."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def text_attribute(span: SpanContent, key: str, max_length: int = 500) -> str | None:
+    """An attribute that is a text, cut to a length; None for anything else."""
+    value = span.attribute(key)
+    return value[:max_length] if isinstance(value, str) and value else None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceTotals:
+    """What the spans of one request say about their trace."""
+
+    start_ms: int
+    end_ms: int | None
+    state: str | None  # of the root span; None while that has not come
+    request_preview: str | None
+    response_preview: str | None
+    session_id: str | None
+    user_id: str | None
+    name: str | None
+    tags: Mapping[str, str]
+
+
+def totals_of(spans: Sequence[SpanContent]) -> TraceTotals:
+    """Works out what the spans of one trace say about it."""
+    ends = [span.end_time_ns for span in spans if span.end_time_ns]
+    root = next((span for span in spans if span.parent_span_id is None), None)
+    tags = _tags_of(spans, root)
+    return TraceTotals(
+        start_ms=min(span.start_time_ns for span in spans) // 1_000_000,
+        end_ms=max(ends) // 1_000_000 if ends else None,
+        state=None if root is None else ("ERROR" if root.status == "ERROR" else "OK"),
+        request_preview=None if root is None else preview(root.attributes.get(INPUTS), "user"),
+        response_preview=None if root is None else preview(root.attributes.get(OUTPUTS), "assistant"),
+        session_id=_first_text(spans, _SESSION_IDS),
+        user_id=_first_text(spans, (_USER_ID,)),
+        name=tags.pop("mlflow.traceName", None) or (None if root is None else root.name),
+        tags=tags,
+    )
+
+
+def _tags_of(spans: Sequence[SpanContent], root: SpanContent | None) -> dict[str, str]:
+    """Tags from the resource (its service and so on) and, above them, those a client put on the root span."""
+    tags: dict[str, str] = {}
+    for key, value in next((span.resource for span in spans if span.resource), {}).items():
+        # The SDK's own data says nothing of the trace; MLflow's namespace is not a resource's to write.
+        if not key.startswith(("telemetry.sdk.", "mlflow.")):
+            tags[key] = value if isinstance(value, str) else json.dumps(value)
+    if root is not None:
+        for key, text in root.attributes.items():
+            if key.startswith(TRACE_TAG_PREFIX):
+                tags[key.removeprefix(TRACE_TAG_PREFIX)] = str(decoded(text))
+    return tags
+
+
+def _first_text(spans: Iterable[SpanContent], keys: Sequence[str]) -> str | None:
+    for span in spans:
+        for key in keys:
+            if key in span.attributes:
+                value = decoded(span.attributes[key])
+                if value not in (None, ""):
+                    return str(value)[:500]
+    return None
+
+
+class UsageNode(NamedTuple):
+    """A span as the sums over a trace see it."""
+
+    span_id: str
+    parent_span_id: str | None
+    numbers: Mapping[str, float]
+
+
+def sum_over_tree(nodes: Sequence[UsageNode], keys: Sequence[str]) -> dict[str, float]:
+    """The sum of what spans report, without counting twice.
+
+    A span that reports numbers stands for all below it: frameworks put the total of their calls on the span around
+    them.
+    """
+    by_id = {node.span_id: node for node in nodes}
+    children: dict[str | None, list[UsageNode]] = {}
+    for node in by_id.values():
+        is_below = node.parent_span_id in by_id and node.parent_span_id != node.span_id
+        children.setdefault(node.parent_span_id if is_below else None, []).append(node)
+    totals: dict[str, float] = {}
+    waiting = list(children.get(None, ()))
+    while waiting:
+        node = waiting.pop()
+        if not node.numbers:
+            waiting += children.get(node.span_id, ())
+            continue
+        for key in keys:
+            if key in node.numbers:
+                totals[key] = totals.get(key, 0) + node.numbers[key]
+    return totals
+
+
+def preview(text: str | None, role: str) -> str | None:
+    """What a list shows of a root span's inputs or outputs: the last message of the role, or the JSON, cut short."""
+    if text is None:
+        return None
+    shown = _last_message(decoded(text), role) or text
+    return shown if len(shown) <= MAX_PREVIEW_LENGTH else f"{shown[: MAX_PREVIEW_LENGTH - 3]}..."
+
+
+def _last_message(value: Any, role: str) -> str | None:
+    """The text of the last message of a role in the forms of OpenAI's chat and responses APIs."""
+    if not isinstance(value, dict):
+        return None
+    choices = value.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        messages: Any = [choices[0].get("message")]
+    else:
+        lists = [value[key] for key in ("messages", "input", "output") if isinstance(value.get(key), list)]
+        messages = lists[0] if lists else None
+        if messages is None and isinstance(value.get("request"), dict):
+            return _last_message(value["request"], role)
+    if not messages:
+        return None
+    messages = [message for message in messages if isinstance(message, dict) and "role" in message]
+    wanted = [message for message in messages if message["role"] == role] or messages
+    content = wanted[-1].get("content") if wanted else None
+    if isinstance(content, list):
+        texts = [part.get("text") for part in content if isinstance(part, dict)]
+        content = next((text for text in reversed(texts) if isinstance(text, str)), None)
+    return content if isinstance(content, str) and content else None
