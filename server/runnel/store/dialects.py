@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.dialects import sqlite
 
 
 class Dialect(Protocol):
@@ -111,60 +110,3 @@ class SqliteDialect:
 
 
 SQLITE = SqliteDialect()
-
-
-class PostgresqlDialect:
-    """PostgreSQL through psycopg 3."""
-
-    name = "postgresql"
-
-    def __init__(self) -> None:
-        self.sqlalchemy_dialect: sa.Dialect = psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
-
-    def insert(self, table: sa.Table) -> Any:
-        return postgresql.insert(table)
-
-    def is_in(self, column: sa.ColumnElement[Any], values: str | Sequence[Any]) -> sa.ColumnElement[bool]:
-        type_ = sa.ARRAY(column.type)
-        if isinstance(values, str):
-            return column == sa.any_(sa.bindparam(values, type_=type_))
-        return column == sa.any_(sa.bindparam("list", list(values), type_=type_, unique=True))
-
-    def driver_values(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return values
-
-    def rows_source(self, columns: Sequence[tuple[str, Any]], row_count: int) -> tuple[sa.FromClause, list[str]]:
-        if row_count == 1:  # plain values cost the driver less than arrays of one
-            values = [sa.bindparam(f"{name}_value", type_=type_) for name, type_ in columns]
-            labelled = [value.label(name) for value, (name, _) in zip(values, columns, strict=True)]
-            return sa.select(*labelled).cte("rows"), [value.key for value in values]
-        arrays = [sa.bindparam(f"{name}_array", type_=sa.ARRAY(type_)) for name, type_ in columns]
-        typed = [sa.column(name, type_) for name, type_ in columns]
-        # An alias with the columns' names; the order of the arrays is the order in which rows are locked.
-        unnested = sa.func.unnest(*arrays).table_valued(*typed, name="unnested").render_derived()
-        source = sa.select(*[unnested.c[name] for name, _ in columns]).cte("rows")
-        return source, [array.key for array in arrays]
-
-    def kept_size(self, row_count: int) -> int:
-        return min(row_count, 2)  # one row, or arrays of any length
-
-    def rows_values(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-        if len(rows) == 1:
-            return tuple(rows[0])
-        return tuple([list(column) for column in zip(*rows, strict=True)])
-
-    def row_chunks(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-        if rows:
-            yield rows
-
-    def like(self, column: sa.ColumnElement[str], pattern: str, *, ignore_case: bool) -> sa.ColumnElement[bool]:
-        return column.ilike(pattern, escape="") if ignore_case else column.like(pattern, escape="")
-
-    def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
-        # In one statement: a row that another transaction commits between a copy and a deletion would be lost.
-        moved = sa.delete(source).returning(*[source.c[name] for name in columns]).cte("moved")
-        rows = sa.select(*[moved.c[name] for name in columns]).order_by(*[moved.c[name] for name in columns])
-        return [self.insert(target).from_select(columns, rows).on_conflict_do_nothing()]
-
-
-POSTGRESQL = PostgresqlDialect()

@@ -23,8 +23,8 @@ import psycopg
 from psycopg import errors
 
 from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
-from runnel.store.dialects import POSTGRESQL
 from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
+from runnel.store.postgresql_dialect import POSTGRESQL
 from runnel.store.statements import Transaction
 
 T = TypeVar("T")

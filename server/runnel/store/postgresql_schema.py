@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
-from runnel.store.dialects import POSTGRESQL
 from runnel.store.migrations import SchemaError, SchemaState, creation_statements, run_migrations, schema_state
 from runnel.store.postgresql import connect, connection_uri
+from runnel.store.postgresql_dialect import POSTGRESQL
 from runnel.store.schema import HEAD_REVISION
 
 # Servers that start together take turns: the number is Runnel's own, any fixed one will do.
