@@ -1,4 +1,4 @@
-"""The SQL of PostgreSQL, sent through psycopg 3. In a module of its own: SQLAlchemy's part of it takes long to import."""
+"""The SQL of PostgreSQL through psycopg 3, in a module of its own: SQLAlchemy's part of it takes long to import."""
 
 from __future__ import annotations
 
