@@ -15,6 +15,7 @@ from runnel.api.experiments import Empty
 from runnel.api.services import Services
 from runnel.artifacts import locations
 from runnel.domain import limits
+from runnel.domain.assessments import check_assessment
 from runnel.domain.errors import InvalidParameterValue, RequestTooLarge, ResourceDoesNotExist
 from runnel.domain.spans import SpanContent
 from runnel.domain.traces import Trace, TraceDict, TraceInfoDict, check_tag_may_change, check_trace_tag
@@ -53,6 +54,8 @@ def start_trace(tx: Transaction, trace: Trace) -> TraceAnswer:
     for key, value in info.trace_metadata.items():
         check_length("trace_metadata key", key, limits.MAX_TRACE_METADATA_KEY_LENGTH)
         check_length(f"trace_metadata['{key}']", value, limits.MAX_TRACE_METADATA_VALUE_LENGTH)
+    for assessment in info.assessments:
+        check_assessment(assessment)
     return {"trace": {"trace_info": traces.start_trace(tx, info, _artifact_location)}}
 
 

@@ -9,6 +9,7 @@ from runnel.domain import limits
 from runnel.domain.errors import InvalidParameterValue
 from runnel.domain.validation import check_length
 
+JSON_FORMAT = "JSON_FORMAT"  # of an expected value that is a list or an object
 SOURCE_RUN_METADATA = "mlflow.assessment.sourceRunId"
 
 SourceType = Literal["HUMAN", "LLM_JUDGE", "CODE", "AI_JUDGE", "SOURCE_TYPE_UNSPECIFIED"]
@@ -97,11 +98,16 @@ class AssessmentDict(TypedDict):
     valid: bool
 
 
+def check_name(name: str) -> None:
+    """Refuses an empty name and one of more than 250 characters."""
+    if not name:
+        raise InvalidParameterValue("Missing value for required parameter 'assessment.assessment_name'.")
+    check_length("assessment_name", name, limits.MAX_ASSESSMENT_NAME_LENGTH)
+
+
 def check_assessment(assessment: Assessment) -> None:
     """Refuses an assessment without a name or without exactly one kind of value."""
-    if not assessment.assessment_name:
-        raise InvalidParameterValue("Missing value for required parameter 'assessment.assessment_name'.")
-    check_length("assessment_name", assessment.assessment_name, limits.MAX_ASSESSMENT_NAME_LENGTH)
+    check_name(assessment.assessment_name)
     kinds = [kind for kind in (assessment.feedback, assessment.expectation, assessment.issue) if kind is not None]
     if len(kinds) != 1:
         raise InvalidParameterValue("An assessment must have exactly one of 'feedback', 'expectation' and 'issue'.")
