@@ -58,16 +58,6 @@ def get_metric_history(
     return answer
 
 
-def _check_run_ids(endpoint: str, name: str, run_ids: list[str]) -> None:
-    limit = limits.MAX_RUNS_PER_METRIC_HISTORY
-    if not run_ids:
-        raise InvalidParameterValue(f"{endpoint} request must specify at least one {name}.")
-    if len(run_ids) > limit:
-        raise InvalidParameterValue(
-            f"{endpoint} request must specify at most {limit} run_ids. Received {len(run_ids)} run_ids."
-        )
-
-
 def get_metric_history_bulk(
     tx: Transaction,
     run_id: list[str] = [],  # noqa: B006 (a default of the wire, never changed)
@@ -75,7 +65,13 @@ def get_metric_history_bulk(
     max_results: int = limits.MAX_METRIC_HISTORY_RESULTS,
 ) -> MetricsAnswer:
     """The series of up to 100 runs one after another, up to 25,000 points in all."""
-    _check_run_ids("GetMetricHistoryBulk", "run_id", run_id)
+    limit = limits.MAX_RUNS_PER_METRIC_HISTORY
+    if not run_id:
+        raise InvalidParameterValue("GetMetricHistoryBulk request must specify at least one run_id.")
+    if len(run_id) > limit:
+        raise InvalidParameterValue(
+            f"GetMetricHistoryBulk request cannot specify more than {limit} run_ids. Received {len(run_id)} run_ids."
+        )
     if not metric_key:
         raise InvalidParameterValue("GetMetricHistoryBulk request must specify a metric_key.")
     size = max(0, min(max_results, limits.MAX_METRIC_HISTORY_RESULTS))
@@ -84,14 +80,19 @@ def get_metric_history_bulk(
 
 def get_metric_history_bulk_interval(
     tx: Transaction,
+    run_ids: list[str],
     metric_key: str,
-    run_ids: list[str] = [],  # noqa: B006
     start_step: int | None = None,
     end_step: int | None = None,
     max_results: int = limits.MAX_SAMPLED_POINTS_PER_RUN,
 ) -> MetricsAnswer:
     """A sample of the series of up to 100 runs: at most ``max_results`` points of each between two steps."""
-    _check_run_ids("GetMetricHistoryBulkInterval", "run_ids", run_ids)
+    limit = limits.MAX_RUNS_PER_METRIC_HISTORY
+    if len(run_ids) > limit:
+        raise InvalidParameterValue(
+            f"GetMetricHistoryBulkInterval request must specify at most {limit} run_ids. "
+            f"Received {len(run_ids)} run_ids."
+        )
     if not 1 <= max_results <= limits.MAX_SAMPLED_POINTS_PER_RUN:
         raise InvalidParameterValue(f"max_results must be between 1 and {limits.MAX_SAMPLED_POINTS_PER_RUN}.")
     if start_step is None and end_step is None:

@@ -22,9 +22,10 @@ from runnel.domain.runs import (
     RunStatus,
     RunTag,
     ViewType,
-    check_batch,
-    check_param,
-    check_tag,
+    accepted_batch,
+    accepted_first_tag,
+    accepted_param,
+    accepted_tag,
 )
 from runnel.domain.validation import check_length, check_max_results, check_run_id, parse_experiment_id
 from runnel.store import datasets as dataset_store
@@ -57,8 +58,7 @@ def create_run(
     """Starts a run in an active experiment (the default one if none is named)."""
     check_length("user_id", user_id, limits.MAX_USER_ID_LENGTH)
     check_length("run_name", run_name, limits.MAX_RUN_NAME_LENGTH)
-    for index, tag in enumerate(tags):
-        check_tag(tag, f"tags[{index}]")
+    tags = [accepted_first_tag(tag, f"tags[{index}]") for index, tag in enumerate(tags)]
     number = parse_experiment_id(experiment_id or str(DEFAULT_EXPERIMENT_ID))
     return {"run": runs.create_run(tx, number, user_id, run_name, start_time, tags, locations.run_artifact_uri)}
 
@@ -115,8 +115,7 @@ def search_runs(
 
 def log_param(tx: Transaction, run_id: RunId, key: str, value: str = "") -> Empty:
     """Adds a param; its value can never change."""
-    param = Param(key, value)
-    check_param(param)
+    param = accepted_param(Param(key, value))
     runs.log_params(tx, runs.get_active_run_ref(tx, run_id), run_id, [param])
     return {}
 
@@ -130,7 +129,7 @@ def log_batch(
 ) -> Empty:
     """Adds metrics, params and tags: all of them, or none."""
     check_run_id(run_id)
-    check_batch(metrics, params, tags)
+    params, tags = accepted_batch(metrics, params, tags)
     ref = runs.get_active_run_ref(tx, run_id)
     if params:
         runs.log_params(tx, ref, run_id, params)
@@ -143,8 +142,7 @@ def log_batch(
 
 def set_tag(tx: Transaction, run_id: RunId, key: str, value: str = "") -> Empty:
     """Sets or overwrites a tag."""
-    tag = RunTag(key, value)
-    check_tag(tag)
+    tag = accepted_tag(RunTag(key, value))
     runs.set_tags(tx, runs.get_active_run_ref(tx, run_id), [tag])
     return {}
 

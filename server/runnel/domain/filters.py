@@ -117,6 +117,7 @@ _COMPARATOR = _terminal(
 )
 _STRING = _terminal(_STRING_PATTERN)
 _NUMBER = _terminal(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:E[-+]?[0-9]+)?(?![\w.])")
+_QUOTED_NUMBER = _terminal(r"'-?[0-9]+(?:\.[0-9]+)?'|\"-?[0-9]+(?:\.[0-9]+)?\"")
 _AND = _terminal(r"AND(?![\w.])")
 _OR = _terminal(r"OR(?![\w.])")
 _DIRECTION = _terminal(r"\w+")
@@ -229,8 +230,8 @@ class _Parser:
                 return float(self._number(entity, key))
             case ValueType.INTEGER:
                 return self._integer(entity, key, self._number(entity, key))
-            case ValueType.INTEGER_OR_FLOAT:
-                literal = self._number(entity, key)
+            case ValueType.INTEGER_OR_FLOAT | ValueType.QUOTED_OR_NUMBER:
+                literal = self._number(entity, key, may_be_quoted=value_type is ValueType.QUOTED_OR_NUMBER)
                 is_integer = _INTEGER_LITERAL.fullmatch(literal) is not None
                 return self._integer(entity, key, literal) if is_integer else float(literal)
 
@@ -249,8 +250,11 @@ class _Parser:
         subject = "attributes" if entity == "attribute" else f"{entity} (e.g. 'my-value')"
         raise InvalidParameterValue(f"Expected a quoted string value for {subject}. Got value {found}")
 
-    def _number(self, entity: str, key: str) -> str:
+    def _number(self, entity: str, key: str, *, may_be_quoted: bool = False) -> str:
         number = self._take(_NUMBER)
+        if number is None and may_be_quoted:
+            number = self._take(_QUOTED_NUMBER)
+            number = number and number[1:-1]
         if number is None:
             # MLflow names the key of an attribute, not that of a metric.
             subject = f"numeric attribute: {key}" if entity == "attribute" else entity
@@ -305,12 +309,12 @@ class _Parser:
         raise InvalidParameterValue(f"{_LIST_EXPECTED} ill-formed list at '{self._found()}'.")
 
     def _refuse_comparator(self, operator: str, entity: Entity, key: str, field: Field) -> NoReturn:
-        if operator in ("IS NULL", "IS NOT NULL"):
-            supporting = [
-                f"{each.name}s"
-                for each in self._grammar.entities
-                if any(operator in one.comparators for one in each.fields.values())
-            ]
+        supporting = [
+            f"{each.name}s"
+            for each in self._grammar.entities
+            if any(operator in one.comparators for one in each.fields.values())
+        ]
+        if operator in ("IS NULL", "IS NOT NULL") and supporting:
             raise InvalidParameterValue(
                 f"IS NULL / IS NOT NULL is only supported for {' and '.join(supporting)}, "
                 f"not for '{entity.name}' '{_excerpt(key)}'"
@@ -320,10 +324,13 @@ class _Parser:
             raise InvalidParameterValue(
                 f"Only {with_lists} attributes support comparison with a list of quoted string values."
             )
-        raise InvalidParameterValue(f"Invalid comparator '{operator}' not one of {_listed(field.comparators)}")
+        refusal = entity.comparator_refusal.format(key=_excerpt(key))
+        raise InvalidParameterValue(f"{refusal} '{operator}' not one of {_listed(field.comparators)}")
 
 
 def _refuse_key(entity: Entity, key: str, valid_keys: Sequence[str]) -> NoReturn:
+    if entity.key_refusal:
+        raise InvalidParameterValue(entity.key_refusal.format(key=_excerpt(key)))
     raise InvalidParameterValue(
         f"Invalid {entity.name} key '{_excerpt(key)}' specified. Valid keys are {_listed(valid_keys)}"
     )

@@ -10,7 +10,6 @@ from runnel.domain import limits
 from runnel.domain.errors import InvalidParameterValue
 from runnel.domain.experiments import TagDict
 from runnel.domain.filter_grammars import LOGGED_MODELS
-from runnel.domain.filters import Ordering
 from runnel.domain.validation import check_length
 
 PENDING = "LOGGED_MODEL_PENDING"
@@ -73,10 +72,12 @@ class OrderBy:
 
 @dataclass(frozen=True, slots=True)
 class ModelOrdering:
-    """A sort key whose field is known to exist."""
+    """A sort key whose field exists; entity and key are those of the grammar ``LOGGED_MODELS``."""
 
-    ordering: Ordering
-    dataset: DatasetFilter
+    entity: str
+    key: str
+    ascending: bool
+    dataset: DatasetFilter = DatasetFilter()
 
 
 class ModelInputDict(TypedDict):
@@ -138,14 +139,14 @@ def check_new_model(name: str, model_type: str, source_run_id: str) -> None:
     check_length("source_run_id", source_run_id, limits.MAX_RUN_ID_LENGTH)
 
 
-def check_key_values(what: str, items: Sequence[LoggedModelParameter] | Sequence[LoggedModelTag]) -> None:
+def check_key_values(what: str, items: Sequence[LoggedModelParameter | LoggedModelTag]) -> None:
     """Refuses params or tags past the limits; ``what`` is the name of the field that holds them."""
     for index, item in enumerate(items):
         check_length(f"{what}[{index}].key", item.key, limits.MAX_LOGGED_MODEL_KEY_LENGTH)
         check_length(f"{what}[{index}].value", item.value, limits.MAX_LOGGED_MODEL_VALUE_LENGTH)
 
 
-def check_no_duplicates(what: str, items: Sequence[LoggedModelParameter] | Sequence[LoggedModelTag]) -> None:
+def check_no_duplicates(what: str, items: Sequence[LoggedModelParameter | LoggedModelTag]) -> None:
     """Refuses a key that is given twice."""
     seen: set[str] = set()
     for item in items:
@@ -180,12 +181,11 @@ def _parse_model_ordering(term: OrderBy) -> ModelOrdering:
             f"Invalid order by field name: {term.field_name[:500]}. Only metrics are supported."
         )
     if dot:
-        dataset = DatasetFilter(term.dataset_name, term.dataset_digest)
-        return ModelOrdering(Ordering("metric", metric, term.ascending), dataset)
+        return ModelOrdering("metric", metric, term.ascending, DatasetFilter(term.dataset_name, term.dataset_digest))
     attributes = LOGGED_MODELS.entity_of("attribute")
     assert attributes is not None
     key = attributes.key_aliases.get(spelling, spelling)
     field = attributes.field_of(key)
     if field is None or not field.orderable:
         raise InvalidParameterValue(f"Invalid order by field name: {spelling[:500]}")
-    return ModelOrdering(Ordering("attribute", key, term.ascending), DatasetFilter())
+    return ModelOrdering("attribute", key, term.ascending)

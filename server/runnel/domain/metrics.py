@@ -45,6 +45,8 @@ def check_metric(metric: Metric, path: str = "") -> None:
                 f"metric '{metric.key}' (value={metric.value}). Timestamp must be a nonnegative long (64-bit integer) ",
             )
         )
+    if bool(metric.dataset_name) != bool(metric.dataset_digest):
+        raise InvalidParameterValue("Both dataset_name and dataset_digest must be provided if one is provided")
     if metric.model_id:
         check_length(f"{prefix}model_id", metric.model_id, limits.MAX_MODEL_ID_LENGTH)
         check_length(f"{prefix}dataset_name", metric.dataset_name, limits.MAX_DATASET_NAME_LENGTH)

@@ -71,17 +71,35 @@ class Run(TypedDict):
     outputs: RunOutputs
 
 
-def check_param(param: Param, path: str = "") -> None:
-    """Refuses a param whose key MLflow refuses, or whose value is past 6,000 characters."""
+# A value that is too long is cut, not refused: what MLflow does unless MLFLOW_TRUNCATE_LONG_VALUES says otherwise. A
+# training script must not fail for the length of a prompt it logs.
+
+
+def accepted_param(param: Param, path: str = "") -> Param:
+    """The param as it is kept: a value past 6,000 characters is cut there. A key that MLflow refuses is an error."""
     check_key(param.key, f"{path}.key" if path else "key", "Param key")
-    check_length("Param value", param.value, limits.MAX_PARAM_VALUE_LENGTH)
+    if len(param.value) <= limits.MAX_PARAM_VALUE_LENGTH:
+        return param
+    return Param(param.key, param.value[: limits.MAX_PARAM_VALUE_LENGTH])
 
 
-def check_tag(tag: RunTag, path: str = "") -> None:
-    """Refuses a run tag whose key MLflow refuses, or whose value is past 8,000 characters."""
+def accepted_tag(tag: RunTag, path: str = "") -> RunTag:
+    """The tag as it is kept: a value past 8,000 characters is cut there. A key that MLflow refuses is an error."""
     prefix = f"{path}." if path else ""
     check_key(tag.key, f"{prefix}key", f"{prefix}key")
-    check_length(f"{prefix}value", tag.value, limits.MAX_TAG_VALUE_LENGTH)
+    return _cut(tag)
+
+
+def accepted_first_tag(tag: RunTag, path: str) -> RunTag:
+    """The same for a tag that a run is created with, whose key may hold any characters, as in MLflow."""
+    check_length(f"{path}.key", tag.key, limits.MAX_ENTITY_KEY_LENGTH)
+    return _cut(tag)
+
+
+def _cut(tag: RunTag) -> RunTag:
+    if len(tag.value) <= limits.MAX_TAG_VALUE_LENGTH:
+        return tag
+    return RunTag(tag.key, tag.value[: limits.MAX_TAG_VALUE_LENGTH])
 
 
 def _check_batch_size(what: str, count: int, limit: int) -> None:
@@ -92,14 +110,17 @@ def _check_batch_size(what: str, count: int, limit: int) -> None:
         )
 
 
-def check_batch(metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]) -> None:
-    """Refuses a batch past MLflow's limits, with an invalid member, or with a param key that stands in it twice."""
+def accepted_batch(
+    metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]
+) -> tuple[list[Param], list[RunTag]]:
+    """The params and tags of a batch as they are kept.
+
+    A batch past MLflow's limits, an invalid member, and a param key that stands in it twice are errors.
+    """
     for index, metric in enumerate(metrics):
         check_metric(metric, f"metrics[{index}]")
-    for index, param in enumerate(params):
-        check_param(param, f"params[{index}]")
-    for index, tag in enumerate(tags):
-        check_tag(tag, f"tags[{index}]")
+    params = [accepted_param(param, f"params[{index}]") for index, param in enumerate(params)]
+    tags = [accepted_tag(tag, f"tags[{index}]") for index, tag in enumerate(tags)]
     _check_batch_size("metrics", len(metrics), limits.MAX_METRICS_PER_BATCH)
     _check_batch_size("params", len(params), limits.MAX_PARAMS_PER_BATCH)
     _check_batch_size("tags", len(tags), limits.MAX_TAGS_PER_BATCH)
@@ -113,6 +134,7 @@ def check_batch(metrics: Sequence[Metric], params: Sequence[Param], tags: Sequen
             f"Duplicate parameter keys have been submitted: {duplicates}. Please ensure the request contains only one "
             "param value per param key."
         )
+    return params, tags
 
 
 def choose_run_name(run_name: str, tags: Sequence[RunTag]) -> str:

@@ -1,12 +1,7 @@
-"""Metrics in SQL: the latest value of each series, its history, and samples of it.
-
-NaN is stored as value 0 with ``is_nan`` = 1 (SQLite has no NaN); infinities are stored as they are and answered as the
-greatest double, as MLflow does.
-"""
+"""Metrics in SQL: the latest value of each series, its history, and samples of it."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,10 +11,10 @@ import sqlalchemy as sa
 from runnel.domain import page_tokens
 from runnel.domain.metrics import Metric, MetricDict
 from runnel.store.filters import SortKey, behind
-from runnel.store.schema import logged_model_metrics, metric_points, metrics, recent_metric_points, runs
+from runnel.store.logged_model_metrics import log_model_metrics
+from runnel.store.metric_values import shown_value, stored_value
+from runnel.store.schema import metric_points, metrics, recent_metric_points, runs
 from runnel.store.statements import RowsStatement, Statement, Transaction
-
-_GREATEST_DOUBLE = 1.7976931348623157e308
 
 # Every reading of a history looks through the recent points, so they stay few; each move writes to every series that
 # has some, so they are not too few.
@@ -79,13 +74,6 @@ COUNT_RECENT_POINTS = Statement(
     lambda d: sa.select(
         sa.select(sa.func.max(recent_metric_points.c.id)).scalar_subquery()
         - sa.select(sa.func.min(recent_metric_points.c.id)).scalar_subquery()
-    )
-)
-INSERT_MODEL_METRIC = Statement(
-    lambda d: (
-        d.insert(logged_model_metrics)
-        .values({column.name: sa.bindparam(column.name) for column in logged_model_metrics.c})
-        .on_conflict_do_nothing()
     )
 )
 
@@ -166,44 +154,22 @@ def _select_sample(d: Any) -> Any:
 SELECT_SAMPLE = Statement(_select_sample)
 
 
-def _stored(value: float) -> tuple[float, int]:
-    return (0.0, 1) if math.isnan(value) else (value, 0)
-
-
-def shown_value(value: float, is_nan: int) -> float | str:
-    """A stored value as clients see it: "NaN" as text, infinities as the greatest double (both as MLflow answers)."""
-    if is_nan:
-        return "NaN"
-    if math.isinf(value):
-        return math.copysign(_GREATEST_DOUBLE, value)
-    return value
-
-
 def log_metrics(tx: Transaction, run_id: int, experiment_id: int, new_metrics: Sequence[Metric]) -> None:
     """Adds points to series of a run and keeps the latest value of each; points that are there change nothing."""
     points = []
+    model_points = []
     latest: dict[str, tuple[str, int, int, float, int]] = {}
     for metric in new_metrics:
-        value, is_nan = _stored(metric.value)
+        value, is_nan = stored_value(metric.value)
         point = (metric.key, metric.timestamp, metric.step, value, is_nan)
         points.append(point)
         known = latest.get(metric.key)
         if known is None or (metric.step, metric.timestamp, value) > (known[2], known[1], known[3]):
             latest[metric.key] = point
         if metric.model_id:
-            tx.execute(
-                INSERT_MODEL_METRIC,
-                model_id=metric.model_id,
-                run_id=run_id,
-                key=metric.key,
-                timestamp=metric.timestamp,
-                step=metric.step,
-                experiment_id=experiment_id,
-                value=value,
-                is_nan=is_nan,
-                dataset_name=metric.dataset_name,
-                dataset_digest=metric.dataset_digest,
-            )
+            model_points.append((metric, value, is_nan))
+    if model_points:
+        log_model_metrics(tx, run_id, model_points)
     # In the order of the keys, so that two servers never lock the same rows in opposite orders.
     series = [latest[key] for key in sorted(latest)]
     tx.write_rows(UPSERT_SERIES, series, run_id=run_id, experiment_id=experiment_id)

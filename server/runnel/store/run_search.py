@@ -35,6 +35,7 @@ from runnel.store.schema import (
     datasets,
     indexed_value,
     input_tags,
+    logged_models,
     metrics,
     model_inputs,
     model_outputs,
@@ -154,7 +155,12 @@ def _related_rows(dialect: Dialect, comparison: Comparison) -> tuple[sa.Select[A
             used = sa.select(model_inputs.c.run_id, model_inputs.c.model_id)
             made = sa.select(model_outputs.c.run_id, model_outputs.c.model_id)
             linked = sa.union_all(used, made).subquery("linked_models")
-            return sa.select(linked.c.run_id).where(matches(dialect, linked.c.model_id, comparison)), linked.c.run_id
+            if comparison.key == "name":
+                named = sa.select(logged_models.c.model_id).where(matches(dialect, logged_models.c.name, comparison))
+                is_wanted: sa.ColumnElement[bool] = linked.c.model_id.in_(named)
+            else:
+                is_wanted = matches(dialect, linked.c.model_id, comparison)
+            return sa.select(linked.c.run_id).where(is_wanted), linked.c.run_id
         case entity:
             table = _KEY_VALUE_TABLES[entity]
             related = sa.select(table.c.run_id).where(table.c.key == comparison.key)
@@ -316,7 +322,7 @@ def _ranked(tx: Transaction, page: _Page) -> list[tuple[Any, ...]]:
 def _of_rank(dialect: Dialect, page: _Page, rank: int, position: Sequence[Any] | None, size: int) -> sa.Executable:
     first, *rest = page.orderings
     rest_keys, join = _sort_keys(rest)
-    value: sa.ColumnElement[Any] = metrics.c.value if rank == 0 else sa.literal_column("0.0", sa.Double())
+    value: sa.ColumnElement[Any] = metrics.c.value if rank == 0 else sa.cast(sa.literal_column("0"), sa.Double())
     keys = [SortKey(sa.literal_column(str(rank), sa.Integer()), True), SortKey(value, first.ascending), *rest_keys]
     # The index is in the order of the value within one experiment and kind; the other two keys are constants.
     order = [key.order() for key in (keys[1:] if rank == 0 else rest_keys)]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 import sqlalchemy as sa
 
+from runnel.domain import limits
 from runnel.domain.errors import InvalidParameterValue, ResourceDoesNotExist
 from runnel.domain.experiments import ACTIVE, DELETED, TagDict
 from runnel.domain.run_names import random_run_name
@@ -20,9 +21,9 @@ from runnel.domain.runs import (
     Run,
     RunInfo,
     RunTag,
-    check_tag,
     choose_run_name,
 )
+from runnel.domain.validation import check_length
 from runnel.store import datasets, logged_models
 from runnel.store.experiments import get_active_experiment, now_in_milliseconds
 from runnel.store.metrics import metrics_of_runs
@@ -322,6 +323,6 @@ def record_logged_model(tx: Transaction, run_id: str, model: dict[str, Any]) -> 
     tx.execute(LOCK_RUN, id=ref.id)  # the tag is read, extended and written: one client after another
     row = tx.row(SELECT_TAG, run_id=ref.id, key=LOGGED_MODELS_TAG)
     history = orjson.loads(row[0]) if row else []
-    tag = RunTag(LOGGED_MODELS_TAG, orjson.dumps([*history, model]).decode())
-    check_tag(tag)
-    set_tags(tx, ref, [tag])
+    longer = orjson.dumps([*history, model]).decode()
+    check_length("value", longer, limits.MAX_TAG_VALUE_LENGTH)  # cut short, it would not be JSON
+    set_tags(tx, ref, [RunTag(LOGGED_MODELS_TAG, longer)])

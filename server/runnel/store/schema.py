@@ -131,10 +131,10 @@ recent_metric_points = sa.Table(
 )
 
 
-def _key_value_table(name: str) -> sa.Table:
+def _key_value_table(name: str, owner: str) -> sa.Table:
     table = _clustered(
         name,
-        sa.Column("run_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column(owner, sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("key", Text, primary_key=True),
         sa.Column("experiment_id", sa.BigInteger, nullable=False),
         sa.Column("value", Text, nullable=False),
@@ -144,7 +144,7 @@ def _key_value_table(name: str) -> sa.Table:
         table.c.experiment_id,
         table.c.key,
         indexed_value(table.c.value),
-        table.c.run_id,
+        table.c[owner],
     )
     return table
 
@@ -156,8 +156,8 @@ def indexed_value(value: Any) -> sa.ColumnElement[str]:
     return sa.func.substr(value, *numbers, type_=sa.Text())
 
 
-params = _key_value_table("params")
-tags = _key_value_table("tags")
+params = _key_value_table("params", "run_id")
+tags = _key_value_table("tags", "run_id")
 
 datasets = sa.Table(
     "datasets",
@@ -205,17 +205,165 @@ model_outputs = _clustered(
     sa.Index("ix_model_outputs_model", "model_id", "run_id"),
 )
 
-# Metrics that were logged for a model, beside the run's own series.
+# The links above hold a model's public id, as clients may send one that this server does not know; here it must.
+logged_models = sa.Table(
+    "logged_models",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("model_id", Text, nullable=False, unique=True),
+    sa.Column("experiment_id", sa.BigInteger, nullable=False),
+    sa.Column("name", Text, nullable=False),
+    sa.Column("model_type", Text, nullable=False),
+    sa.Column("source_run_id", Text, nullable=False),
+    sa.Column("status", Text, nullable=False),
+    sa.Column("lifecycle_stage", Text, nullable=False),
+    sa.Column("creation_timestamp_ms", sa.BigInteger, nullable=False),
+    sa.Column("last_updated_timestamp_ms", sa.BigInteger, nullable=False),
+    sa.Column("artifact_location", Text, nullable=False),
+    # Clients look for a model of a file's name before every download from a run.
+    sa.Index("ix_logged_models_name", "name", "experiment_id"),
+    sa.Index("ix_logged_models_source_run", "source_run_id"),
+)
+sa.Index(
+    "ix_logged_models_listing",
+    logged_models.c.experiment_id,
+    logged_models.c.lifecycle_stage,
+    logged_models.c.creation_timestamp_ms.desc(),
+    logged_models.c.model_id,
+)
+
+logged_model_params = _key_value_table("logged_model_params", "model_id")
+logged_model_tags = _key_value_table("logged_model_tags", "model_id")
+
+# What metrics of models were computed on: a name and a digest, which need not be a dataset that a run used.
+metric_datasets = sa.Table(
+    "metric_datasets",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("name", Text, nullable=False),
+    sa.Column("digest", Text, nullable=False),
+    sa.UniqueConstraint("name", "digest"),
+)
+
+# Metrics that runs logged for a model, beside the runs' own series: every point is shown with the model, and found by.
+# The dataset is 0 where there is none; the experiment is the model's.
 logged_model_metrics = _clustered(
     "logged_model_metrics",
-    sa.Column("model_id", Text, primary_key=True),
-    sa.Column("run_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("model_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("key", Text, primary_key=True),
     sa.Column("timestamp", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("step", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("run_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("dataset_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("value", sa.Double, primary_key=True),
+    sa.Column("is_nan", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("experiment_id", sa.BigInteger, nullable=False),
-    sa.Column("value", sa.Double, nullable=False),
-    sa.Column("is_nan", sa.SmallInteger, nullable=False),
-    sa.Column("dataset_name", Text, nullable=False),
-    sa.Column("dataset_digest", Text, nullable=False),
+    sa.Index("ix_logged_model_metrics_search", "experiment_id", "key", "is_nan", "value", "model_id"),
+    sa.Index("ix_logged_model_metrics_dataset", "dataset_id", "experiment_id", "model_id"),
+)
+
+traces = sa.Table(
+    "traces",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("request_id", Text, nullable=False, unique=True),
+    sa.Column("experiment_id", sa.BigInteger, nullable=False),
+    sa.Column("timestamp_ms", sa.BigInteger, nullable=False),
+    sa.Column("execution_time_ms", sa.BigInteger),
+    sa.Column("status", Text, nullable=False),
+    sa.Column("client_request_id", Text),
+    sa.Column("name", Text),
+    sa.Column("request_preview", Text),
+    sa.Column("response_preview", Text),
+    sa.Column("session_id", Text),
+    # Whether a client has sent the trace itself: then its times and totals are not worked out from its spans.
+    sa.Column("is_finalized", sa.SmallInteger, nullable=False),
+    # Totals over the spans; what was not reported is NULL.
+    sa.Column("input_tokens", sa.BigInteger),
+    sa.Column("output_tokens", sa.BigInteger),
+    sa.Column("total_tokens", sa.BigInteger),
+    sa.Column("cache_read_input_tokens", sa.BigInteger),
+    sa.Column("cache_creation_input_tokens", sa.BigInteger),
+    sa.Column("input_cost", sa.Double),
+    sa.Column("output_cost", sa.Double),
+    sa.Column("total_cost", sa.Double),
+)
+# The order in which traces are listed: newest first, the id breaks ties.
+sa.Index("ix_traces_listing", traces.c.experiment_id, traces.c.timestamp_ms.desc(), traces.c.request_id)
+sa.Index("ix_traces_status", traces.c.experiment_id, traces.c.status, traces.c.timestamp_ms.desc(), traces.c.request_id)
+sa.Index("ix_traces_session", traces.c.experiment_id, traces.c.session_id, traces.c.timestamp_ms)
+
+trace_tags = _clustered(
+    "trace_tags",
+    sa.Column("trace_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", Text, primary_key=True),
+    sa.Column("experiment_id", sa.BigInteger, nullable=False),
+    sa.Column("value", Text, nullable=False),
+)
+sa.Index(
+    "ix_trace_tags_search",
+    trace_tags.c.experiment_id,
+    trace_tags.c.key,
+    indexed_value(trace_tags.c.value),
+    trace_tags.c.trace_id,
+)
+
+trace_metadata = _clustered(
+    "trace_metadata",
+    sa.Column("trace_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", Text, primary_key=True),
+    sa.Column("value", Text, nullable=False),
+)
+
+# The traces that belong to a run: those it made, and those that were linked to it later.
+trace_runs = _clustered(
+    "trace_runs",
+    sa.Column("run_uuid", Text, primary_key=True),
+    sa.Column("trace_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Index("ix_trace_runs_trace", "trace_id"),
+)
+
+# What is searched in columns; the whole span as MLflow keeps it (attributes as JSON in text) in content.
+spans = _clustered(
+    "spans",
+    sa.Column("trace_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("span_id", Text, primary_key=True),
+    sa.Column("parent_span_id", Text),
+    sa.Column("name", Text, nullable=False),
+    sa.Column("type", Text),
+    sa.Column("status", Text, nullable=False),
+    sa.Column("start_time_unix_nano", sa.BigInteger, nullable=False),
+    sa.Column("end_time_unix_nano", sa.BigInteger),
+    sa.Column("model_name", Text),
+    sa.Column("model_provider", Text),
+    sa.Column("input_cost", sa.Double),
+    sa.Column("output_cost", sa.Double),
+    sa.Column("total_cost", sa.Double),
+    sa.Column("content", Text, nullable=False),
+)
+
+assessments = sa.Table(
+    "assessments",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("assessment_id", Text, nullable=False, unique=True),
+    sa.Column("trace_id", sa.BigInteger, nullable=False),
+    sa.Column("experiment_id", sa.BigInteger, nullable=False),
+    sa.Column("name", Text, nullable=False),
+    sa.Column("assessment_type", Text, nullable=False),  # feedback, expectation or issue
+    sa.Column("value", Text),  # as JSON; NULL where there is only an error
+    sa.Column("error", Text),  # as JSON
+    sa.Column("created_timestamp", sa.BigInteger, nullable=False),
+    sa.Column("last_updated_timestamp", sa.BigInteger, nullable=False),
+    sa.Column("source_type", Text, nullable=False),
+    sa.Column("source_id", Text, nullable=False),
+    sa.Column("run_uuid", Text),  # the evaluation run that made it
+    sa.Column("span_id", Text),
+    sa.Column("rationale", Text),
+    sa.Column("overrides", Text),
+    sa.Column("valid", sa.SmallInteger, nullable=False),
+    sa.Column("metadata", Text),  # as JSON
+    sa.Index("ix_assessments_trace", "trace_id", "id"),
+    sa.Index("ix_assessments_name", "experiment_id", "name", "trace_id"),
+    sa.Index("ix_assessments_run", "run_uuid"),
 )
