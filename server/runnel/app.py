@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runnel.access_log import AccessLog
+from runnel.api.artifact_threads import ArtifactThreads
 from runnel.api.routes import ROUTES
 from runnel.api.routing import Dispatcher
 from runnel.api.services import Services
 from runnel.artifacts import locations
-from runnel.artifacts.store import open_store
-from runnel.config import Settings
+from runnel.artifacts.store import RemoteArtifactStore, open_store
+from runnel.config import Settings, s3_settings
 from runnel.domain.experiments import DEFAULT_EXPERIMENT_ID
 from runnel.log import configure_logging
 from runnel.security import DEFAULT_ALLOWED_HOSTS, SecuritySettings, secure
@@ -23,27 +23,35 @@ from runnel.store.experiments import create_default_experiment
 
 logger = logging.getLogger("runnel")
 
-ARTIFACT_THREADS = 8
+# Each of these keeps a part of 8 MiB in memory.
+MAX_LARGE_UPLOADS = 16
 
 
 def open_services(settings: Settings) -> Services:
     """The parts of a server, not started yet. Raises ValueError where a setting names something unusable."""
     root = settings.default_artifact_root
-    has_own_root = locations.proxied_path(root) is None and locations.is_local(root)
+    has_own_root = locations.proxied_path(root) is None and (locations.is_local(root) or locations.is_s3(root))
+    s3 = s3_settings()
     return Services(
         settings=settings,
         database=open_database(
             settings.backend_store_uri, settings.database_pool_size, settings.read_replica_backend_store_uri
         ),
-        artifacts=open_store(settings.artifacts_destination) if settings.serve_artifacts else None,
-        default_root_artifacts=open_store(root) if has_own_root else None,
-        artifact_threads=ThreadPoolExecutor(ARTIFACT_THREADS, "artifacts"),
+        artifacts=open_store(settings.artifacts_destination, s3) if settings.serve_artifacts else None,
+        default_root_artifacts=open_store(root, s3) if has_own_root else None,
+        artifact_threads=ArtifactThreads(),
+        upload_slots=asyncio.Semaphore(MAX_LARGE_UPLOADS),
     )
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """The ASGI application. Raises ValueError where a setting is wrong."""
+def create_app(settings: Settings, *, check_artifacts: bool = False) -> ASGIApp:
+    """The ASGI application. Raises ValueError where a setting is wrong.
+
+    ``check_artifacts``: a remote artifacts destination is tried; raises StoreUnusable.
+    """
     services = open_services(settings)
+    if check_artifacts and isinstance(services.artifacts, RemoteArtifactStore):
+        services.artifacts.check()
     app: ASGIApp = Dispatcher(ROUTES, services)
     if settings.expose_prometheus:
         from runnel.prometheus import PrometheusLayer

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from runnel import __version__
+from runnel.artifacts.store import StoreUnusable
 from runnel.config import OPTIONS, database_option, settings_from_flags
 from runnel.log import configure_logging
 from runnel.store.database import database_name, database_revision, prepare_database
@@ -45,6 +46,8 @@ def server(**flags: Any) -> None:
         serve(settings)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    except StoreUnusable as error:
+        raise click.ClickException(str(error)) from error
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import click
 
+from runnel.artifacts.s3 import MAX_PRESIGNED_SECONDS, S3Settings
+
 DEFAULT_BACKEND_STORE_URI = "sqlite:///mlflow.db"
 DEFAULT_ARTIFACTS_DESTINATION = "./mlartifacts"
 PROXIED_ARTIFACT_ROOT = "mlflow-artifacts:/"
@@ -45,6 +47,7 @@ class Settings:
     expose_prometheus: str | None = None
     log_format: Literal["text", "json"] = "text"
     max_request_bytes: int = 64 * 1024 * 1024
+    trace_experiment_id: str | None = None
 
     def to_worker_environment(self) -> None:
         """Leaves the settings where the worker processes of this one find them."""
@@ -133,8 +136,8 @@ OPTIONS: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
     click.option(
         "--default-artifact-root",
         envvar="MLFLOW_DEFAULT_ARTIFACT_ROOT",
-        help="Where artifacts of new experiments go. Default: mlflow-artifacts:/, which is served through this server, "
-        "or ./mlruns with --no-serve-artifacts.",
+        help="Where artifacts of new experiments go; clients reach s3://bucket/prefix themselves. Default: "
+        "mlflow-artifacts:/, which is served through this server, or ./mlruns with --no-serve-artifacts.",
     ),
     click.option(
         "--serve-artifacts/--no-serve-artifacts",
@@ -148,7 +151,7 @@ OPTIONS: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         envvar="MLFLOW_ARTIFACTS_DESTINATION",
         default=DEFAULT_ARTIFACTS_DESTINATION,
         show_default=True,
-        help="The folder where artifacts that go through this server are kept.",
+        help="The folder, or s3://bucket/prefix, where artifacts that go through this server are kept.",
     ),
     click.option(
         "--host",
@@ -230,6 +233,11 @@ OPTIONS: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         show_default=True,
         help="The largest body of a request, uploads of artifacts excepted.",
     ),
+    click.option(
+        "--trace-experiment-id",
+        envvar="RUNNEL_TRACE_EXPERIMENT_ID",
+        help="The experiment of spans that come to /v1/traces without the header x-mlflow-experiment-id.",
+    ),
 ]
 
 
@@ -240,3 +248,55 @@ def settings_from_flags(flags: Mapping[str, Any]) -> Settings:
     if values["default_artifact_root"] is None:
         values["default_artifact_root"] = PROXIED_ARTIFACT_ROOT if values["serve_artifacts"] else "./mlruns"
     return Settings(**{field.name: values[field.name] for field in fields(Settings)})
+
+
+def s3_settings() -> S3Settings:
+    """How S3 is reached, by the variables that MLflow has for it; ValueError where one is wrong.
+
+    Credentials and the rest of ``AWS_*`` are boto3's to read.
+    """
+    checksums = ("when_required", "when_supported")
+    return S3Settings(
+        endpoint_url=_endpoint_url("MLFLOW_S3_ENDPOINT_URL"),
+        # AWS_REGION is what other programs of AWS read; boto3 does not.
+        region=os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or None,
+        ignore_tls=_one_of("MLFLOW_S3_IGNORE_TLS", ("false", "0", "true", "1")) in ("true", "1"),
+        addressing_style=_one_of("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", ("auto", "path", "virtual")),
+        upload_extra_args=_json_object("MLFLOW_S3_UPLOAD_EXTRA_ARGS"),
+        expected_bucket_owner=os.environ.get("MLFLOW_S3_EXPECTED_BUCKET_OWNER") or None,
+        request_checksums=_one_of("AWS_REQUEST_CHECKSUM_CALCULATION", checksums),
+        response_checksums=_one_of("AWS_RESPONSE_CHECKSUM_VALIDATION", checksums),
+        download_url_seconds=_seconds("MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS", 300, MAX_PRESIGNED_SECONDS),
+    )
+
+
+def _endpoint_url(variable: str) -> str | None:
+    text = os.environ.get(variable) or None
+    if text is not None and not text.lower().startswith(("http://", "https://")):
+        raise ValueError(f"{variable} must be a URL that begins with http:// or https://, not '{text}'")
+    return text
+
+
+def _one_of(variable: str, values: tuple[str, ...]) -> str:
+    """A value in lower case; the first one where the variable is not set."""
+    text = (os.environ.get(variable) or values[0]).lower()
+    if text not in values:
+        raise ValueError(f"{variable} must be one of {', '.join(values)}, not '{text}'")
+    return text
+
+
+def _json_object(variable: str) -> dict[str, Any]:
+    try:
+        value = json.loads(os.environ.get(variable) or "{}")
+    except ValueError as error:
+        raise ValueError(f"{variable} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f'{variable} must be a JSON object, as {{"ServerSideEncryption": "aws:kms"}}')
+    return value
+
+
+def _seconds(variable: str, default: int, most: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= most:
+        raise ValueError(f"{variable} must be a number of seconds from 1 to {most}, not '{text}'")
+    return int(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import click
 import uvicorn
 
 from runnel.app import create_app
+from runnel.artifacts.locations import is_s3
 from runnel.config import Settings
 from runnel.log import configure_logging
 from runnel.store.database import database_name
@@ -22,6 +25,9 @@ GRACEFUL_SHUTDOWN_SECONDS = 30
 def serve(settings: Settings) -> None:
     """Serves until a signal says stop; then finishes what has been accepted. ValueError where a setting is wrong."""
     configure_logging(settings.log_format)
+    # uvicorn raises the signal that stopped it again when all is done: a stop that was asked for is no failure.
+    for stop_signal in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop_signal, lambda *_: sys.exit(0))
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
@@ -33,20 +39,34 @@ def serve(settings: Settings) -> None:
         "timeout_graceful_shutdown": GRACEFUL_SHUTDOWN_SECONDS,
     }
     if settings.workers == 1:
-        config = uvicorn.Config(create_app(settings), **options)
-        listener = config.bind_socket()
+        config = uvicorn.Config(create_app(settings, check_artifacts=True), **options)
+        listener = _listen(settings.host, settings.port)
         say_where(settings, *listener.getsockname()[:2])
         server = uvicorn.Server(config)
         server.run(sockets=[listener])
         if not server.started:
             sys.exit(1)
         return
-    create_app(settings)  # a wrong setting is an error here, not in every worker again and again
+    create_app(settings, check_artifacts=True)  # a wrong setting is an error here, not in every worker again and again
     settings.to_worker_environment()
     if settings.port == 0:
         raise ValueError("--workers: several processes need a --port that is named, not 0")
+    _listen(settings.host, settings.port).close()  # a port that is taken is an error here too
     say_where(settings, settings.host, settings.port)
     uvicorn.run("runnel.app:create_worker_app", factory=True, workers=settings.workers, **options)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise click.ClickException(
+            f"The server cannot listen on {host}:{port}: {error.strerror}. Name another --port or --host."
+        ) from error
+    return listener
 
 
 def say_where(settings: Settings, host: str, port: int) -> None:
@@ -59,8 +79,12 @@ def say_where(settings: Settings, host: str, port: int) -> None:
         f"  database   {database_name(settings.backend_store_uri)}",
     ]
     if settings.serve_artifacts:
-        lines.append(f"  artifacts  {Path(settings.artifacts_destination.removeprefix('file://')).resolve()}")
+        lines.append(f"  artifacts  {_shown_destination(settings.artifacts_destination)}")
     if not settings.default_artifact_root.startswith("mlflow-artifacts:"):
         lines.append(f"  new experiments keep theirs at {settings.default_artifact_root}")
     lines += ["In a client:", f"  export MLFLOW_TRACKING_URI={address}"]
     click.echo("\n".join(lines), err=True)
+
+
+def _shown_destination(destination: str) -> str:
+    return destination if is_s3(destination) else str(Path(destination.removeprefix("file://")).resolve())

@@ -71,7 +71,7 @@ def describe(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
 
 def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     path_names = set(re.findall(r"\{(\w+)", endpoint.path))
-    in_body = endpoint.method in ("POST", "PUT", "PATCH") and not endpoint.is_async
+    in_body = endpoint.method in ("POST", "PUT", "PATCH") and endpoint.takes_json
     parameters: list[dict[str, Any]] = []
     properties: dict[str, Any] = {}
     required: list[str] = []

@@ -5,12 +5,25 @@ Paths answer below /api and /ajax-api; those marked ``bare`` answer as they stan
 
 from __future__ import annotations
 
-from runnel.api import artifacts, datasets, experiments, metrics, openapi, runs, server_info
+from runnel.api import (
+    artifacts,
+    assessments,
+    datasets,
+    experiments,
+    logged_models,
+    metrics,
+    openapi,
+    presigned_artifacts,
+    runs,
+    server_info,
+    traces,
+)
 from runnel.api.routing import Endpoint, command, query
 
 ROUTES: list[Endpoint] = [
     # The server
     query("GET", "/health", server_info.health, bare=True),
+    query("GET", "/ready", server_info.ready, bare=True),
     query("GET", "/version", server_info.version, bare=True),
     query("GET", "/openapi.json", openapi.get_openapi, bare=True),
     query("GET", "/3.0/mlflow/server-info", server_info.get_server_info),
@@ -41,6 +54,23 @@ ROUTES: list[Endpoint] = [
     command("POST", "/2.0/mlflow/runs/log-inputs", runs.log_inputs),
     command("POST", "/2.0/mlflow/runs/outputs", runs.log_outputs),
     command("POST", "/2.0/mlflow/runs/log-model", runs.log_model),
+    # Logged models
+    command("POST", "/2.0/mlflow/logged-models", logged_models.create_logged_model),
+    query("POST", "/2.0/mlflow/logged-models/search", logged_models.search_logged_models),
+    query("GET", "/2.0/mlflow/logged-models/{model_id}", logged_models.get_logged_model),
+    command("PATCH", "/2.0/mlflow/logged-models/{model_id}", logged_models.finalize_logged_model),
+    command("DELETE", "/2.0/mlflow/logged-models/{model_id}", logged_models.delete_logged_model),
+    command("PATCH", "/2.0/mlflow/logged-models/{model_id}/tags", logged_models.set_logged_model_tags),
+    command(
+        "DELETE", "/2.0/mlflow/logged-models/{model_id}/tags/{tag_key:path}", logged_models.delete_logged_model_tag
+    ),
+    command("POST", "/2.0/mlflow/logged-models/{model_id}/params", logged_models.log_logged_model_params),
+    query(
+        "GET",
+        "/2.0/mlflow/logged-models/{model_id}/artifacts/directories",
+        logged_models.list_logged_model_artifacts,
+    ),
+    query("GET", "/2.0/mlflow/logged-models/{model_id}/artifacts/files", logged_models.get_logged_model_artifact),
     # Metrics
     query("GET", "/2.0/mlflow/metrics/get-history", metrics.get_metric_history),
     query("GET", "/2.0/mlflow/metrics/get-history-bulk", metrics.get_metric_history_bulk),
@@ -53,4 +83,34 @@ ROUTES: list[Endpoint] = [
     query("GET", "/2.0/mlflow/artifacts/list", artifacts.list_run_artifacts),
     query("GET", "/get-artifact", artifacts.get_artifact, bare=True),
     command("POST", "/2.0/mlflow/upload-artifact", artifacts.upload_run_artifact),
+    # Artifacts that clients reach without the server
+    command(
+        "POST", "/2.0/mlflow-artifacts/mpu/create/{artifact_path:path}", presigned_artifacts.create_multipart_upload
+    ),
+    command(
+        "POST", "/2.0/mlflow-artifacts/mpu/complete/{artifact_path:path}", presigned_artifacts.complete_multipart_upload
+    ),
+    command("POST", "/2.0/mlflow-artifacts/mpu/abort/{artifact_path:path}", presigned_artifacts.abort_multipart_upload),
+    query(
+        "GET", "/2.0/mlflow-artifacts/presigned/{artifact_path:path}", presigned_artifacts.get_presigned_download_url
+    ),
+    command("POST", "/2.0/mlflow/artifacts/presigned-upload-url", presigned_artifacts.create_presigned_upload_url),
+    query("POST", "/2.0/mlflow/artifacts/presigned-download-url", presigned_artifacts.create_presigned_download_url),
+    # Traces
+    command("POST", "/v1/traces", traces.export_traces, bare=True),
+    command("POST", "/3.0/mlflow/traces", traces.start_trace, grouped=True),
+    query("GET", "/3.0/mlflow/traces/get", traces.get_trace),
+    query("GET", "/3.0/mlflow/traces/batchGet", traces.batch_get_traces),
+    query("POST", "/3.0/mlflow/traces/batchGetInfos", traces.batch_get_trace_infos),
+    query("GET", "/3.0/mlflow/traces/{trace_id}", traces.get_trace_info),
+    command("PATCH", "/3.0/mlflow/traces/{trace_id}/tags", traces.set_trace_tag),
+    command("PATCH", "/2.0/mlflow/traces/{request_id}/tags", traces.set_trace_tag_v2),
+    command("DELETE", "/3.0/mlflow/traces/{trace_id}/tags", traces.delete_trace_tag),
+    command("DELETE", "/2.0/mlflow/traces/{request_id}/tags", traces.delete_trace_tag_v2),
+    command("POST", "/2.0/mlflow/traces/link-to-run", traces.link_traces_to_run),
+    # Assessments
+    command("POST", "/3.0/mlflow/traces/{trace_id}/assessments", assessments.create_assessment),
+    query("GET", "/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}", assessments.get_assessment),
+    command("PATCH", "/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}", assessments.update_assessment),
+    command("DELETE", "/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}", assessments.delete_assessment),
 ]

@@ -1,8 +1,8 @@
 """Dispatch: from a request to an endpoint function and back to a response.
 
 A ``query`` runs in a read transaction and a ``command`` in a write transaction; both are plain functions that run in
-the database's threads. An async endpoint (uploads, downloads, what needs both database and artifacts) gets the request
-and the services instead, and opens transactions itself.
+the database's threads. An async endpoint (uploads, downloads, what needs both database and artifacts) gets the
+services instead and opens transactions itself; it may ask for the request, and then reads the body itself too.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ class Endpoint:
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    @property
+    def takes_json(self) -> bool:
+        """Whether the dispatcher reads the body: it is left to a function that asks for the ``Request``."""
+        return Request not in self.parser.given.values()
 
     @property
     def public_paths(self) -> list[str]:
@@ -176,17 +181,17 @@ class Dispatcher:
         if path_values:
             values |= path_values
             refuse_nul(path_values)
+        if endpoint.takes_json:
+            body = await self._read_body(scope, receive)
+            if body or scope["method"] in ("POST", "PUT"):
+                _check_content_type(scope)
+                fields = parse_json_object(body)
+                values = fields | values if values else fields
+        arguments = parser.parse(values)
         if endpoint.is_async:
-            arguments = parser.parse(values)
             for name, type_ in parser.given.items():
                 arguments[name] = Request(scope, receive) if type_ is Request else self._services
             return await endpoint.function(**arguments)
-        body = await self._read_body(scope, receive)
-        if body or scope["method"] in ("POST", "PUT"):
-            _check_content_type(scope)
-            fields = parse_json_object(body)
-            values = fields | values if values else fields
-        arguments = parser.parse(values)
         for name, type_ in parser.given.items():
             if type_ is Settings:
                 arguments[name] = self._services.settings

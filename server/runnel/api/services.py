@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
+from runnel.api.artifact_threads import ArtifactThreads
+from runnel.api.readiness import Readiness
 from runnel.artifacts.store import ArtifactStore
 from runnel.config import Settings
 from runnel.store.database import Database
@@ -18,6 +20,9 @@ class Services:
     database: Database
     # Where mlflow-artifacts: URIs are kept; None with --no-serve-artifacts.
     artifacts: ArtifactStore | None
-    # Where the default artifact root is a place of its own that the server can read (a folder), that store.
+    # Where the default artifact root is a place of its own that the server can read (a folder or S3), that store.
     default_root_artifacts: ArtifactStore | None
-    artifact_threads: ThreadPoolExecutor
+    artifact_threads: ArtifactThreads
+    # How many uploads to a remote store may keep a part in memory.
+    upload_slots: asyncio.Semaphore
+    readiness: Readiness = field(default_factory=Readiness)

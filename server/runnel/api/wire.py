@@ -109,7 +109,8 @@ def schema_of(annotation: Any, required: bool = False) -> CoreSchema:
     if origin is tuple:
         return core_schema.no_info_after_validator_function(tuple, _list_schema(arguments[0]))
     if origin is dict:
-        return core_schema.dict_schema(schema_of(arguments[0]), schema_of(arguments[1]))
+        keys, values = schema_of(arguments[0]), schema_of(arguments[1])
+        return core_schema.dict_schema(keys, values, max_length=_MAX_LIST_LENGTH, fail_fast=True)
     if origin in (Union, types.UnionType):
         (inner,) = [argument for argument in arguments if argument is not types.NoneType]
         return core_schema.nullable_schema(schema_of(inner))

@@ -26,10 +26,12 @@ from runnel.artifacts.store import (
     MAX_PATH_BYTES,
     RESERVED_PREFIX,
     FileInfo,
+    StoreUnusable,
     clean_artifact_path,
     clean_file_path,
     clean_path_below_root,
     is_a_folder,
+    is_below_a_file,
     no_such_artifact,
 )
 from runnel.domain.errors import InvalidParameterValue, InvalidState, TemporarilyUnavailable
@@ -105,12 +107,19 @@ class LocalArtifactStore:
         except (FileNotFoundError, NotADirectoryError):
             return
 
+    def probe(self) -> None:
+        """Looks whether the root is a folder that can be written to: a volume may have gone or become read-only."""
+        if not os.path.isdir(self._root):
+            raise StoreUnusable(f"The artifacts destination '{self._root}' is not there, or is no folder")
+        if not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
+            raise StoreUnusable(f"The artifacts destination '{self._root}' cannot be written to")
+
     def _start_upload(self, path: str) -> LocalArtifactWriter:
         parent, _, name = path.rpartition("/")
         try:
             folder = self._open_folder(parent, create=True)
         except NotADirectoryError:
-            raise InvalidParameterValue(f"Invalid path: '{path}' is below a file") from None
+            raise is_below_a_file(path) from None
         temporary = RESERVED_PREFIX + uuid.uuid4().hex
         try:
             _check_target(folder, name, path)

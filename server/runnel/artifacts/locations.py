@@ -185,8 +185,18 @@ def is_local(uri: str) -> bool:
     return urllib.parse.urlsplit(uri).scheme in ("", "file")
 
 
+def is_s3(uri: str) -> bool:
+    """Whether a URI names a place in S3."""
+    return urllib.parse.urlsplit(uri).scheme == "s3"
+
+
 def path_below(root_uri: str, artifact_uri: str) -> str | None:
-    """The path of a local ``artifact_uri`` below the local ``root_uri``; None when it lies elsewhere."""
+    """The path of ``artifact_uri`` below ``root_uri``, both local or both in S3; None when it lies elsewhere.
+
+    The path is the client's: the store checks it.
+    """
+    if is_s3(root_uri) and is_s3(artifact_uri):
+        return _key_below(root_uri, artifact_uri)
     if not (is_local(root_uri) and is_local(artifact_uri)):
         return None
     root, path = (
@@ -194,3 +204,13 @@ def path_below(root_uri: str, artifact_uri: str) -> str | None:
         for uri in (root_uri, artifact_uri)
     )
     return path[len(root) + 1 :] if path.startswith(f"{root.rstrip('/')}/") else None
+
+
+def _key_below(root_uri: str, artifact_uri: str) -> str | None:
+    root, artifact = urllib.parse.urlsplit(root_uri), urllib.parse.urlsplit(artifact_uri)
+    if root.netloc != artifact.netloc or artifact.query or artifact.fragment:
+        return None
+    prefix = f"{root.path.strip('/')}/".lstrip("/")
+    # A key is not decoded, and has no dots that lead up: clients take it as it is written, and so does the store.
+    key = artifact.path.strip("/")
+    return key[len(prefix) :] or None if key.startswith(prefix) else None

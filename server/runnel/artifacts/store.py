@@ -6,10 +6,14 @@ import os
 import re
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from runnel.domain.errors import InvalidParameterValue, ResourceDoesNotExist
+
+if TYPE_CHECKING:
+    from runnel.artifacts.s3 import S3Settings
 
 MAX_SEGMENT_BYTES = 255  # what Linux and macOS file systems take
 MAX_PATH_BYTES = 1024  # the length of an S3 key
@@ -22,6 +26,11 @@ _MAX_DECODINGS = 10
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\#]")  # control characters, backslash, and MLflow's '#'
 _DRIVE_OR_FILE_URI = re.compile(r"(?:[a-z]|file):", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.\-]*):", re.IGNORECASE)
+_BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._\-]{1,254}")
+
+
+class StoreUnusable(Exception):
+    """A store cannot do what the server needs; one sentence that names the setting to correct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +108,71 @@ class ArtifactStore(Protocol):
         Raises InvalidParameterValue for the root.
         """
 
+    def probe(self) -> None:
+        """A cheap try whether the store can be used now; raises StoreUnusable, or what its other methods raise."""
 
-def open_store(destination: str) -> ArtifactStore:
-    """The store at ``destination``: a folder's path or ``file://`` URI. Raises ValueError for anything else."""
-    from runnel.artifacts.local import LocalArtifactStore  # each kind of store is imported when it is chosen
 
+@dataclass(frozen=True, slots=True)
+class PresignedRequest:
+    """One request that a client may send to where the store is; it must carry these headers."""
+
+    url: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartUpload:
+    """An upload in parts that has begun: part 1 goes out by the first request, and so on."""
+
+    upload_id: str
+    requests: list[PresignedRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedPart:
+    """A part that a client has sent, and the ETag that it was answered with."""
+
+    part_number: int
+    etag: str
+
+
+@runtime_checkable
+class RemoteArtifactStore(ArtifactStore, Protocol):
+    """A store across the network: it may be away, uploads to it wait in memory, and clients may go there themselves.
+
+    Any method may raise TemporarilyUnavailable, or PermissionDenied where the store does not let the server in.
+    """
+
+    def check(self) -> None:
+        """Tries what the server will do; raises StoreUnusable."""
+
+    def presigned_download(self, path: str, expires_in: int | None = None) -> tuple[PresignedRequest, int]:
+        """The request that reads a file, and the file's size; errors as `open_reader`.
+
+        It is valid for ``expires_in`` seconds, or for as long as the server's settings say.
+        """
+
+    def presigned_upload(self, path: str, expires_in: int) -> PresignedRequest:
+        """The request that writes a file, valid for ``expires_in`` seconds; errors as `open_writer`."""
+
+    def create_multipart_upload(self, path: str, parts: int) -> MultipartUpload:
+        """Starts an upload in 1 to 10,000 parts; errors as `open_writer`."""
+
+    def complete_multipart_upload(self, path: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
+        """Makes the parts one visible file.
+
+        Raises ResourceDoesNotExist for an unknown upload and InvalidParameterValue for parts that do not fit.
+        """
+
+    def abort_multipart_upload(self, path: str, upload_id: str) -> None:
+        """Removes an upload and its parts; one that is not there is no error."""
+
+
+def open_store(destination: str, s3: S3Settings | None = None) -> ArtifactStore:
+    """The store at ``destination``: a folder's path, a ``file://`` URI, or ``s3://bucket/prefix``.
+
+    ``s3`` says how S3 is reached; it is not asked yet. Raises ValueError for any other destination.
+    """
     scheme = _SCHEME.match(destination)
     if scheme is None:
         folder = destination
@@ -112,14 +181,29 @@ def open_store(destination: str) -> ArtifactStore:
         if uri.hostname not in (None, "localhost") or uri.query or uri.fragment:
             raise ValueError("The artifacts destination must be a file URI of this host: file:///path/to/folder")
         folder = urllib.request.url2pathname(uri.path)
+    elif scheme[1].lower() == "s3":
+        return _open_s3_store(destination, s3)
     else:
         # The scheme alone: a URI may hold a password.
         raise ValueError(
-            f"The artifacts destination cannot use the scheme '{scheme[1]}'; give a folder or a file:// URI"
+            f"The artifacts destination cannot use the scheme '{scheme[1]}'; give a folder, a file:// URI or "
+            "s3://bucket/prefix"
         )
     if not folder.strip() or "\0" in folder:
         raise ValueError("The artifacts destination names no folder")
+    from runnel.artifacts.local import LocalArtifactStore  # each kind of store is imported when it is chosen
+
     return LocalArtifactStore(os.path.abspath(folder))
+
+
+def _open_s3_store(destination: str, settings: S3Settings | None) -> ArtifactStore:
+    from runnel.artifacts.s3 import S3Bucket, S3Settings
+    from runnel.artifacts.s3_store import S3ArtifactStore
+
+    uri = urllib.parse.urlsplit(destination)
+    if not _BUCKET.fullmatch(uri.netloc) or uri.query or uri.fragment:
+        raise ValueError("The artifacts destination in S3 must be written as s3://bucket or s3://bucket/prefix")
+    return S3ArtifactStore(S3Bucket(uri.netloc, settings or S3Settings()), uri.path.strip("/"))
 
 
 def clean_artifact_path(path: str) -> str:
@@ -174,6 +258,11 @@ def no_such_artifact(path: str) -> ResourceDoesNotExist:
 def is_a_folder(path: str) -> InvalidParameterValue:
     """MLflow's answer to a read of a folder; ours to a write over one as well."""
     return InvalidParameterValue(f"Artifact path refers to a directory, not a file: '{path}'")
+
+
+def is_below_a_file(path: str) -> InvalidParameterValue:
+    """Our answer to a write below a file."""
+    return InvalidParameterValue(f"Invalid path: '{path}' is below a file")
 
 
 def _check_sizes(segments: list[str]) -> None:
