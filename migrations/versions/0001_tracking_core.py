@@ -1,4 +1,4 @@
-"""The tracking core: experiments, runs with their metrics, params and tags, datasets, and models as inputs and outputs.
+"""The tracking core: experiments, runs with their metrics, params, tags and datasets, logged models, and traces.
 
 A revision is frozen once it has been released: it spells out every name and type, and imports nothing of the package.
 """
@@ -27,7 +27,11 @@ def upgrade() -> None:
     create_metrics()
     create_params_and_tags()
     create_datasets()
-    create_models()
+    create_model_links()
+    create_logged_models()
+    create_traces()
+    create_spans()
+    create_assessments()
 
 
 def create_experiments() -> None:
@@ -115,15 +119,19 @@ def create_metrics() -> None:
 
 def create_params_and_tags() -> None:
     for name in ("params", "tags"):
-        create_clustered_table(
-            name,
-            Column("run_id", BigInteger, nullable=False),
-            Column("key", Text, nullable=False),
-            Column("experiment_id", BigInteger, nullable=False),
-            Column("value", Text, nullable=False),
-            PrimaryKeyConstraint("run_id", "key", name=f"pk_{name}"),
-        )
-        op.create_index(f"ix_{name}_search", name, ["experiment_id", "key", sa.text("substr(value, 1, 100)"), "run_id"])
+        create_key_values(name, owner="run_id")
+
+
+def create_key_values(name: str, owner: str) -> None:
+    create_clustered_table(
+        name,
+        Column(owner, BigInteger, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("experiment_id", BigInteger, nullable=False),
+        Column("value", Text, nullable=False),
+        PrimaryKeyConstraint(owner, "key", name=f"pk_{name}"),
+    )
+    op.create_index(f"ix_{name}_search", name, ["experiment_id", "key", sa.text("substr(value, 1, 100)"), owner])
 
 
 def create_datasets() -> None:
@@ -158,7 +166,7 @@ def create_datasets() -> None:
     )
 
 
-def create_models() -> None:
+def create_model_links() -> None:
     create_clustered_table(
         "model_inputs",
         Column("run_id", BigInteger, nullable=False),
@@ -174,17 +182,163 @@ def create_models() -> None:
         PrimaryKeyConstraint("run_id", "model_id", "step", name="pk_model_outputs"),
     )
     op.create_index("ix_model_outputs_model", "model_outputs", ["model_id", "run_id"])
+
+
+def create_logged_models() -> None:
+    op.create_table(
+        "logged_models",
+        Column("id", Id, nullable=False),
+        Column("model_id", Text, nullable=False),
+        Column("experiment_id", BigInteger, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("model_type", Text, nullable=False),
+        Column("source_run_id", Text, nullable=False),
+        Column("status", Text, nullable=False),
+        Column("lifecycle_stage", Text, nullable=False),
+        Column("creation_timestamp_ms", BigInteger, nullable=False),
+        Column("last_updated_timestamp_ms", BigInteger, nullable=False),
+        Column("artifact_location", Text, nullable=False),
+        PrimaryKeyConstraint("id", name="pk_logged_models"),
+        UniqueConstraint("model_id", name="uq_logged_models_model_id"),
+    )
+    op.create_index(
+        "ix_logged_models_listing",
+        "logged_models",
+        ["experiment_id", "lifecycle_stage", sa.text("creation_timestamp_ms DESC"), "model_id"],
+    )
+    op.create_index("ix_logged_models_name", "logged_models", ["name", "experiment_id"])
+    op.create_index("ix_logged_models_source_run", "logged_models", ["source_run_id"])
+    for name in ("logged_model_params", "logged_model_tags"):
+        create_key_values(name, owner="model_id")
+    create_logged_model_metrics()
+
+
+def create_logged_model_metrics() -> None:
+    op.create_table(
+        "metric_datasets",
+        Column("id", Id, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("digest", Text, nullable=False),
+        PrimaryKeyConstraint("id", name="pk_metric_datasets"),
+        UniqueConstraint("name", "digest", name="uq_metric_datasets_name_digest"),
+    )
+    key = ("model_id", "key", "timestamp", "step", "run_id", "dataset_id", "value", "is_nan")
     create_clustered_table(
         "logged_model_metrics",
-        Column("model_id", Text, nullable=False),
-        Column("run_id", BigInteger, nullable=False),
+        Column("model_id", BigInteger, nullable=False),
         Column("key", Text, nullable=False),
         Column("timestamp", BigInteger, nullable=False),
         Column("step", BigInteger, nullable=False),
-        Column("experiment_id", BigInteger, nullable=False),
+        Column("run_id", BigInteger, nullable=False),
+        Column("dataset_id", BigInteger, nullable=False),
         Column("value", Double, nullable=False),
         Column("is_nan", SmallInteger, nullable=False),
-        Column("dataset_name", Text, nullable=False),
-        Column("dataset_digest", Text, nullable=False),
-        PrimaryKeyConstraint("model_id", "run_id", "key", "timestamp", "step", name="pk_logged_model_metrics"),
+        Column("experiment_id", BigInteger, nullable=False),
+        PrimaryKeyConstraint(*key, name="pk_logged_model_metrics"),
     )
+    op.create_index(
+        "ix_logged_model_metrics_search",
+        "logged_model_metrics",
+        ["experiment_id", "key", "is_nan", "value", "model_id"],
+    )
+    op.create_index(
+        "ix_logged_model_metrics_dataset", "logged_model_metrics", ["dataset_id", "experiment_id", "model_id"]
+    )
+
+
+def create_traces() -> None:
+    op.create_table(
+        "traces",
+        Column("id", Id, nullable=False),
+        Column("request_id", Text, nullable=False),
+        Column("experiment_id", BigInteger, nullable=False),
+        Column("timestamp_ms", BigInteger, nullable=False),
+        Column("execution_time_ms", BigInteger),
+        Column("status", Text, nullable=False),
+        Column("client_request_id", Text),
+        Column("name", Text),
+        Column("request_preview", Text),
+        Column("response_preview", Text),
+        Column("session_id", Text),
+        Column("is_finalized", SmallInteger, nullable=False),
+        Column("input_tokens", BigInteger),
+        Column("output_tokens", BigInteger),
+        Column("total_tokens", BigInteger),
+        Column("cache_read_input_tokens", BigInteger),
+        Column("cache_creation_input_tokens", BigInteger),
+        Column("input_cost", Double),
+        Column("output_cost", Double),
+        Column("total_cost", Double),
+        PrimaryKeyConstraint("id", name="pk_traces"),
+        UniqueConstraint("request_id", name="uq_traces_request_id"),
+    )
+    op.create_index("ix_traces_listing", "traces", ["experiment_id", sa.text("timestamp_ms DESC"), "request_id"])
+    op.create_index(
+        "ix_traces_status", "traces", ["experiment_id", "status", sa.text("timestamp_ms DESC"), "request_id"]
+    )
+    op.create_index("ix_traces_session", "traces", ["experiment_id", "session_id", "timestamp_ms"])
+    create_key_values("trace_tags", owner="trace_id")
+    create_clustered_table(
+        "trace_metadata",
+        Column("trace_id", BigInteger, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("value", Text, nullable=False),
+        PrimaryKeyConstraint("trace_id", "key", name="pk_trace_metadata"),
+    )
+    create_clustered_table(
+        "trace_runs",
+        Column("run_uuid", Text, nullable=False),
+        Column("trace_id", BigInteger, nullable=False),
+        PrimaryKeyConstraint("run_uuid", "trace_id", name="pk_trace_runs"),
+    )
+    op.create_index("ix_trace_runs_trace", "trace_runs", ["trace_id"])
+
+
+def create_spans() -> None:
+    create_clustered_table(
+        "spans",
+        Column("trace_id", BigInteger, nullable=False),
+        Column("span_id", Text, nullable=False),
+        Column("parent_span_id", Text),
+        Column("name", Text, nullable=False),
+        Column("type", Text),
+        Column("status", Text, nullable=False),
+        Column("start_time_unix_nano", BigInteger, nullable=False),
+        Column("end_time_unix_nano", BigInteger),
+        Column("model_name", Text),
+        Column("model_provider", Text),
+        Column("input_cost", Double),
+        Column("output_cost", Double),
+        Column("total_cost", Double),
+        Column("content", Text, nullable=False),
+        PrimaryKeyConstraint("trace_id", "span_id", name="pk_spans"),
+    )
+
+
+def create_assessments() -> None:
+    op.create_table(
+        "assessments",
+        Column("id", Id, nullable=False),
+        Column("assessment_id", Text, nullable=False),
+        Column("trace_id", BigInteger, nullable=False),
+        Column("experiment_id", BigInteger, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("assessment_type", Text, nullable=False),
+        Column("value", Text),
+        Column("error", Text),
+        Column("created_timestamp", BigInteger, nullable=False),
+        Column("last_updated_timestamp", BigInteger, nullable=False),
+        Column("source_type", Text, nullable=False),
+        Column("source_id", Text, nullable=False),
+        Column("run_uuid", Text),
+        Column("span_id", Text),
+        Column("rationale", Text),
+        Column("overrides", Text),
+        Column("valid", SmallInteger, nullable=False),
+        Column("metadata", Text),
+        PrimaryKeyConstraint("id", name="pk_assessments"),
+        UniqueConstraint("assessment_id", name="uq_assessments_assessment_id"),
+    )
+    op.create_index("ix_assessments_trace", "assessments", ["trace_id", "id"])
+    op.create_index("ix_assessments_name", "assessments", ["experiment_id", "name", "trace_id"])
+    op.create_index("ix_assessments_run", "assessments", ["run_uuid"])

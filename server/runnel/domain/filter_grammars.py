@@ -23,6 +23,7 @@ class ValueType(Enum):
     FLOAT = auto()  # any number; float
     INTEGER = auto()  # an integer of 64 bits; int
     INTEGER_OR_FLOAT = auto()  # int when it is written as an integer (of 64 bits), else float
+    QUOTED_OR_NUMBER = auto()  # the same, and a number may stand in quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,16 @@ class Entity:
     """What a column can belong to: its name, other spellings of it, and its keys.
 
     A key ``"*"`` in ``fields`` stands for every key, ``"attributes.*"`` for every key that begins with ``attributes.``.
+    Where MLflow words an error about this entity in its own way, the first words of it stand here, ``{key}`` for the
+    key.
     """
 
     name: str
     fields: Mapping[str, Field]
     aliases: frozenset[str] = frozenset()
     key_aliases: Mapping[str, str] = field(default_factory=dict)
+    key_refusal: str = ""
+    comparator_refusal: str = "Invalid comparator"
 
     def field_of(self, key: str) -> Field | None:
         """The field of a key, None when the entity has no such key."""

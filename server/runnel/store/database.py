@@ -8,9 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from runnel.store.statements import Transaction
+import sqlalchemy as sa
+
+from runnel.store.schema import alembic_version
+from runnel.store.statements import Statement, Transaction
 
 T = TypeVar("T")
+
+SELECT_REVISION = Statement(lambda d: sa.select(alembic_version.c.version_num))
+
+
+def probe(tx: Transaction) -> None:
+    """The cheapest query that reaches the tables themselves; raises when the database does not answer it."""
+    tx.row(SELECT_REVISION)
 
 
 class Database(Protocol):

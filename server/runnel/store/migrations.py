@@ -99,10 +99,16 @@ def run_migrations(connection: sa.Connection) -> None:
     command.upgrade(config, "head")
 
 
+def reason_of(error: Exception) -> str:
+    """The driver's own words, to which SQLAlchemy adds others, in one line."""
+    own = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    return " ".join(str(own).split())
+
+
 # SQLite
 
 LOCK_TIMEOUT_SECONDS = 600.0  # how long a start waits for another one that upgrades the same file
-_WAIT_UNMENTIONED_SECONDS = 2.0
+SILENT_WAIT_SECONDS = 2.0  # how long it says nothing about that
 
 _SQLITE_HEADER = b"SQLite format 3\0"
 
@@ -126,11 +132,15 @@ def sqlite_revision(path: Path) -> tuple[str | None, set[str]]:
         return None, set()
     if header != _SQLITE_HEADER:  # SQLite itself takes a file of one byte for an empty database
         raise SchemaError(f"{path} is not a SQLite database. Name another --backend-store-uri. Nothing was changed.")
-    # A reader that may write removes its -wal and -shm files when it closes, but first brings into the file what a
-    # killed server has left in the -wal.
-    mode = "ro" if path.with_name(f"{path.name}-wal").exists() else "rw"
+    if path.with_name(f"{path.name}-wal").exists():
+        # A connection that may write would bring into the file what a killed server has left in the -wal.
+        access = "mode=ro"
+    elif os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        access = "mode=rw"  # one that may not would leave the -wal and -shm that it makes for itself
+    else:
+        access = "immutable=1"  # makes none: there is nobody who writes
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{access}", uri=True)) as connection:
             return _read_revision(connection)
     except sqlite3.Error as error:
         raise SchemaError(f"{path} cannot be read: {error}.") from error
@@ -179,7 +189,7 @@ def prepare_sqlite(path: Path) -> None:
                 case SchemaState.CURRENT:  # another process was faster
                     pass
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
-        raise SchemaError(f"{path} cannot be opened or created: {_reason(error)}.") from error
+        raise SchemaError(f"{path} cannot be opened or created: {reason_of(error)}.") from error
 
 
 def _driver_connection(connection: sa.Connection) -> sqlite3.Connection:
@@ -202,11 +212,11 @@ def _take_write_lock(connection: sa.Connection, path: Path) -> None:
             if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
         waited = time.monotonic() - start
-        if waited > LOCK_TIMEOUT_SECONDS:
-            raise SchemaError(f"{path} is locked by another process, for more than {LOCK_TIMEOUT_SECONDS:g} seconds.")
-        if waited > _WAIT_UNMENTIONED_SECONDS and not mentioned:
+        if waited > SILENT_WAIT_SECONDS and not mentioned:
             logger.warning("Waiting for another process, which has locked %s (an upgrade, perhaps)", path)
             mentioned = True
+        if waited > LOCK_TIMEOUT_SECONDS:
+            raise SchemaError(f"{path} is locked by another process, for more than {LOCK_TIMEOUT_SECONDS:g} seconds.")
         time.sleep(0.05)  # the change of the journal mode fails without waiting
 
 
@@ -232,14 +242,9 @@ def _upgrade_sqlite(connection: sa.Connection, path: Path, revision: str) -> Non
     except Exception as error:
         logger.exception("The upgrade of %s failed", path)
         raise SchemaError(
-            f"{path} could not be upgraded from schema revision {revision} to {HEAD_REVISION}: {_reason(error)}. It is "
-            f"as it was before, and a copy of it is in {backup}."
+            f"{path} could not be upgraded from schema revision {revision} to {HEAD_REVISION}: {reason_of(error)}. It "
+            f"is as it was before, and a copy of it is in {backup}."
         ) from error
-
-
-def _reason(error: Exception) -> BaseException | None:
-    """The driver's own words; SQLAlchemy adds lines to them."""
-    return error.orig if isinstance(error, sa.exc.DBAPIError) else error
 
 
 def _copy(path: Path, revision: str) -> Path:
