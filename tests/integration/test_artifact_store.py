@@ -12,9 +12,12 @@ from runnel.artifacts.store import ArtifactReader, ArtifactStore, FileInfo, open
 from runnel.domain.errors import InvalidParameterValue, ResourceDoesNotExist
 
 
-@pytest.fixture
-def artifact_store(tmp_path: Path) -> ArtifactStore:
-    return open_store(str(tmp_path / "artifacts"))
+@pytest.fixture(params=["folder", "s3"])
+def artifact_store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    if request.param == "folder":
+        return open_store(str(tmp_path / "artifacts"))
+    store: ArtifactStore = request.getfixturevalue("s3_store")
+    return store
 
 
 def put(store: ArtifactStore, path: str, content: bytes = b"x") -> None:
