@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help install serve test lint bench lock wheel FORCE
+.PHONY: help install serve test compat lint docs bench lock wheel FORCE
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r target text; do printf '  make %-9s %s\n' "$$target" "$$text"; done
@@ -29,10 +29,16 @@ test: $(DEV) ## Run the tests; some of them: make test ARGS="tests/unit -k param
 	@.ci/packages test
 	$(BIN)/python -m pytest $(ARGS)
 
+compat: $(DEV) ## Try mlflow clients of several versions; some of them: make compat ARGS="2.9.2 3.1.4"
+	$(BIN)/python -m tests.compat.client_versions $(ARGS)
+
 lint: $(DEV) ## Check style (ruff), format (ruff format) and types (mypy)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(RUNTIME) ## Write the tables of README.md anew, from the flags and the endpoints
+	$(BIN)/python docs/generate_tables.py
 
 bench: $(RUNTIME) ## Run the benchmarks; flags: make bench ARGS="--help"
 	@.ci/packages bench

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.postgresql_process import PostgresqlProcess, new_postgresql_database
 from tests.server_process import ServerProcess
 
 # The databases that all tests of a running server are done with.
-BACKENDS = ["sqlite"]
+BACKENDS = ["sqlite", "postgresql"]
 
 NewDatabase = Callable[[], str]
 StartServer = Callable[..., ServerProcess]
@@ -23,9 +24,21 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def new_database(backend: str, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+def postgresql() -> Iterator[str]:
+    """The URI of a PostgreSQL server, without the name of a database; it holds ``{}`` in its place."""
+    with PostgresqlProcess() as process:
+        yield process.uri
+
+
+@pytest.fixture(scope="session")
+def new_database(
+    backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> NewDatabase:
     """Makes the --backend-store-uri of an empty database."""
-    return lambda: f"sqlite:///{tmp_path_factory.mktemp(backend)}/mlflow.db"
+    if backend == "sqlite":
+        return lambda: f"sqlite:///{tmp_path_factory.mktemp(backend)}/mlflow.db"
+    server = request.getfixturevalue("postgresql")
+    return lambda: new_postgresql_database(server)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ class S3Process:
         """What a server is told so that it finds this one, and nothing that this machine knows of others."""
         return {
             "MLFLOW_S3_ENDPOINT_URL": self.url,
+            "RUNNEL_S3_PUBLIC_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "tester",
             "AWS_SECRET_ACCESS_KEY": "secret",
             "AWS_DEFAULT_REGION": REGION,

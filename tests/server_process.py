@@ -15,6 +15,7 @@ import httpx
 
 START_SECONDS = 30
 STOP_SECONDS = 30
+LOG_SECONDS = 5
 
 _ADDRESS = re.compile(r"^Runnel listens on (http://\S+)$", re.MULTILINE)
 # What would configure the server behind the test's back.
@@ -43,6 +44,7 @@ class ServerProcess:
         port = () if "--port" in flags else ("--port", "0")
         self.command = [sys.executable, "-m", "runnel", "server", *port, *flags]
         self._environment = clean_environment() | (environment or {})
+        self.fails_on_purpose = False  # a test that makes the server fail says so
         self.start()
 
     def start(self) -> None:
@@ -69,9 +71,25 @@ class ServerProcess:
         """What the server has written so far."""
         return self.log_file.read_text() if self.log_file.exists() else ""
 
+    def logged(self, pattern: str) -> list[str]:
+        """The lines of the log that match; they must come within seconds, as lines are written in batches."""
+        deadline = time.monotonic() + LOG_SECONDS
+        while time.monotonic() < deadline:
+            found = [line for line in self.log.splitlines() if re.search(pattern, line)]
+            if found:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"no line like {pattern}:\n{self.log[-5000:]}")
+
     @property
     def port(self) -> int:
         return httpx.URL(self.url).port or 80
+
+    @property
+    def peak_memory(self) -> int:
+        """The most memory that the process has had at once, in bytes (Linux alone tells)."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
         """Asks the process to end and waits for it; its exit code."""
@@ -90,7 +108,7 @@ class ServerProcess:
             exit_code = self.stop()
             assert exit_code == 0, f"the server ended with {exit_code}:\n{self.log[-5000:]}"
         traceback = self.log.find("Traceback")
-        assert traceback < 0, self.log[traceback : traceback + 5000]
+        assert traceback < 0 or self.fails_on_purpose, self.log[traceback : traceback + 5000]
 
 
 def _answers(url: str) -> bool:

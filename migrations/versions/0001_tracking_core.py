@@ -15,6 +15,25 @@ down_revision = None
 Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+UNINDEXED_TRACE_METADATA = (
+    "mlflow.source.git.branch",
+    "mlflow.source.git.commit",
+    "mlflow.source.git.repoURL",
+    "mlflow.source.name",
+    "mlflow.source.type",
+    "mlflow.sourceRun",
+    "mlflow.trace.cost",
+    "mlflow.trace.infoFinalized",
+    "mlflow.trace.session",
+    "mlflow.trace.sizeBytes",
+    "mlflow.trace.sizeStats",
+    "mlflow.trace.tokenUsage",
+    "mlflow.traceInputs",
+    "mlflow.traceOutputs",
+    "mlflow.trace_schema.version",
+    "mlflow.user",
+)
+
 
 def create_clustered_table(name: str, *items: Any) -> None:
     """A table that SQLite keeps in the order of its primary key."""
@@ -276,7 +295,7 @@ def create_traces() -> None:
     op.create_index(
         "ix_traces_status", "traces", ["experiment_id", "status", sa.text("timestamp_ms DESC"), "request_id"]
     )
-    op.create_index("ix_traces_session", "traces", ["experiment_id", "session_id", "timestamp_ms"])
+    create_trace_search_indexes()
     create_key_values("trace_tags", owner="trace_id")
     create_clustered_table(
         "trace_metadata",
@@ -285,6 +304,13 @@ def create_traces() -> None:
         Column("value", Text, nullable=False),
         PrimaryKeyConstraint("trace_id", "key", name="pk_trace_metadata"),
     )
+    keys = ", ".join(f"'{key}'" for key in UNINDEXED_TRACE_METADATA)
+    create_partial_index(
+        "ix_trace_metadata_search",
+        "trace_metadata",
+        ["key", sa.text("substr(value, 1, 100)"), "trace_id"],
+        f"(key NOT IN ({keys}))",
+    )
     create_clustered_table(
         "trace_runs",
         Column("run_uuid", Text, nullable=False),
@@ -292,6 +318,38 @@ def create_traces() -> None:
         PrimaryKeyConstraint("run_uuid", "trace_id", name="pk_trace_runs"),
     )
     op.create_index("ix_trace_runs_trace", "trace_runs", ["trace_id"])
+    create_clustered_table(
+        "trace_prompts",
+        Column("prompt_version", Text, nullable=False),
+        Column("trace_id", BigInteger, nullable=False),
+        PrimaryKeyConstraint("prompt_version", "trace_id", name="pk_trace_prompts"),
+    )
+    op.create_index("ix_trace_prompts_trace", "trace_prompts", ["trace_id"])
+
+
+def create_trace_search_indexes() -> None:
+    op.create_index(
+        "ix_traces_name",
+        "traces",
+        ["experiment_id", sa.text("substr(name, 1, 100)"), sa.text("timestamp_ms DESC"), "request_id"],
+    )
+    create_partial_index(
+        "ix_traces_session",
+        "traces",
+        ["experiment_id", "session_id", sa.text("timestamp_ms DESC")],
+        "session_id IS NOT NULL",
+    )
+    create_partial_index(
+        "ix_traces_client_request",
+        "traces",
+        ["experiment_id", sa.text("substr(client_request_id, 1, 100)")],
+        "client_request_id IS NOT NULL",
+    )
+
+
+def create_partial_index(name: str, table: str, columns: list[Any], condition: str) -> None:
+    where = sa.text(condition)
+    op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
 
 
 def create_spans() -> None:
@@ -313,6 +371,7 @@ def create_spans() -> None:
         Column("content", Text, nullable=False),
         PrimaryKeyConstraint("trace_id", "span_id", name="pk_spans"),
     )
+    op.create_index("ix_spans_name", "spans", ["name", "trace_id"])
 
 
 def create_assessments() -> None:
@@ -340,5 +399,9 @@ def create_assessments() -> None:
         UniqueConstraint("assessment_id", name="uq_assessments_assessment_id"),
     )
     op.create_index("ix_assessments_trace", "assessments", ["trace_id", "id"])
-    op.create_index("ix_assessments_name", "assessments", ["experiment_id", "name", "trace_id"])
+    op.create_index(
+        "ix_assessments_name",
+        "assessments",
+        ["experiment_id", "name", sa.text("substr(value, 1, 100)"), "trace_id"],
+    )
     op.create_index("ix_assessments_run", "assessments", ["run_uuid"])

@@ -16,7 +16,7 @@ from runnel.artifacts import locations
 from runnel.artifacts.store import RemoteArtifactStore, open_store
 from runnel.config import Settings, s3_settings
 from runnel.domain.experiments import DEFAULT_EXPERIMENT_ID
-from runnel.log import configure_logging
+from runnel.log import LOG, configure_logging
 from runnel.security import DEFAULT_ALLOWED_HOSTS, SecuritySettings, secure
 from runnel.store.database import Database, open_database
 from runnel.store.experiments import create_default_experiment
@@ -105,7 +105,6 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> None:
-        self._app.writer.start()
         database: Database = self._services.database
         database.start()
         root = self._services.settings.default_artifact_root
@@ -117,4 +116,4 @@ class Application:
     def _close(self) -> None:
         self._services.database.close()
         self._services.artifact_threads.shutdown()
-        self._app.writer.close()
+        LOG.flush()

@@ -258,6 +258,7 @@ def s3_settings() -> S3Settings:
     checksums = ("when_required", "when_supported")
     return S3Settings(
         endpoint_url=_endpoint_url("MLFLOW_S3_ENDPOINT_URL"),
+        public_endpoint_url=_endpoint_url("RUNNEL_S3_PUBLIC_ENDPOINT_URL"),
         # AWS_REGION is what other programs of AWS read; boto3 does not.
         region=os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or None,
         ignore_tls=_one_of("MLFLOW_S3_IGNORE_TLS", ("false", "0", "true", "1")) in ("true", "1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import sys
@@ -14,17 +15,20 @@ import uvicorn
 from runnel.app import create_app
 from runnel.artifacts.locations import is_s3
 from runnel.config import Settings
+from runnel.http_protocol import BoundedHttpProtocol
 from runnel.log import configure_logging
 from runnel.store.database import database_name
 
 # Idle connections stay open longer than the clients' pools keep them, so that none is closed under a request.
 KEEP_ALIVE_SECONDS = 75
 GRACEFUL_SHUTDOWN_SECONDS = 30
+MAX_OPEN_FILES = 65_536
 
 
 def serve(settings: Settings) -> None:
     """Serves until a signal says stop; then finishes what has been accepted. ValueError where a setting is wrong."""
     configure_logging(settings.log_format)
+    _allow_many_connections()
     # uvicorn raises the signal that stopped it again when all is done: a stop that was asked for is no failure.
     for stop_signal in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop_signal, lambda *_: sys.exit(0))
@@ -33,6 +37,8 @@ def serve(settings: Settings) -> None:
         "port": settings.port,
         "access_log": False,
         "log_config": None,
+        "http": BoundedHttpProtocol,
+        "ws": "none",
         "lifespan": "on",
         "server_header": False,
         "timeout_keep_alive": KEEP_ALIVE_SECONDS,
@@ -54,6 +60,14 @@ def serve(settings: Settings) -> None:
     _listen(settings.host, settings.port).close()  # a port that is taken is an error here too
     say_where(settings, settings.host, settings.port)
     uvicorn.run("runnel.app:create_worker_app", factory=True, workers=settings.workers, **options)
+
+
+def _allow_many_connections() -> None:
+    """Raises the number of files, and so of connections, that the process may open; systems start it with few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:

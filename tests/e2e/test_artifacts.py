@@ -239,11 +239,7 @@ def test_of_many_uploads_to_one_path_one_is_there_as_a_whole(api: Api, root: str
 def test_a_large_file_passes_without_being_held_in_memory(api: Api, server: ServerProcess, root: str) -> None:
     size, chunk = 96 * 1024 * 1024, os.urandom(1024 * 1024)
 
-    def peak_kilobytes() -> int:
-        lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-
-    before = peak_kilobytes()
+    before = server.peak_memory
     assert put(api, f"{root}/large", (chunk for _ in range(size // len(chunk)))).status_code == 200
     digest, length = hashlib.sha256(), 0
     with api.http.stream("GET", f"{FILES}/{root}/large") as response:
@@ -251,7 +247,7 @@ def test_a_large_file_passes_without_being_held_in_memory(api: Api, server: Serv
             digest.update(part)
             length += len(part)
     assert (length, digest.digest()) == (size, hashlib.sha256(chunk * (size // len(chunk))).digest())
-    assert peak_kilobytes() - before < 32 * 1024
+    assert server.peak_memory - before < 32 * 1024 * 1024
     api.send("DELETE", f"{FILES}/{root}/large")
 
 

@@ -32,8 +32,8 @@ def release(current: Release, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
 
 @pytest.fixture(scope="session")
-def next(release: Callable[[str], Release]) -> Release:
-    """The next version of Runnel, with a new table and a new column."""
+def newer(release: Callable[[str], Release]) -> Release:
+    """A later version of Runnel, with a new table and a new column."""
     return release(ADDS_A_TABLE_AND_A_COLUMN)
 
 

@@ -18,11 +18,11 @@ def uri(request: pytest.FixtureRequest, file: Path) -> str:
 
 
 def test_current_tells_the_revision_of_the_database_and_that_of_the_program(
-    uri: str, current: Release, next: Release
+    uri: str, current: Release, newer: Release
 ) -> None:
     assert say(current, "current", uri).endswith(f": empty (this version of Runnel: {current.revision})\n")
     say(current, "upgrade", uri)
-    assert say(next, "current", uri).endswith(f": {current.revision} (this version of Runnel: {next.revision})\n")
+    assert say(newer, "current", uri).endswith(f": {current.revision} (this version of Runnel: {newer.revision})\n")
 
 
 def test_current_changes_nothing(file: Path, current: Release) -> None:
@@ -44,12 +44,12 @@ def test_current_tells_the_revision_of_another_programs_database(file: Path, cur
 
 
 def test_upgrade_creates_the_schema_then_brings_it_to_a_newer_revision_then_has_nothing_to_do(
-    uri: str, current: Release, next: Release
+    uri: str, current: Release, newer: Release
 ) -> None:
     assert f"is at revision {current.revision} now (it was empty)." in say(current, "upgrade", uri)
     assert f"is at revision {current.revision} already." in say(current, "upgrade", uri)
-    assert f"is at revision {next.revision} now (it was {current.revision})." in say(next, "upgrade", uri)
-    assert f"is at revision {next.revision} already." in say(next, "upgrade", uri)
+    assert f"is at revision {newer.revision} now (it was {current.revision})." in say(newer, "upgrade", uri)
+    assert f"is at revision {newer.revision} already." in say(newer, "upgrade", uri)
 
 
 def say(release: Release, command: str, uri: str) -> str:

@@ -33,26 +33,26 @@ def test_servers_that_start_at_the_same_moment_on_an_empty_database_all_come_up(
 
 
 def test_an_older_database_stops_the_start_with_a_sentence_that_names_the_command(
-    older: str, next: Release, database: sa.Connection
+    older: str, newer: Release, database: sa.Connection
 ) -> None:
-    done = next.run("server", "--port", "0", "--backend-store-uri", older)
+    done = newer.run("server", "--port", "0", "--backend-store-uri", older)
     assert_one_sentence(done.stderr, "runnel db upgrade", "--upgrade-db")
     assert (done.returncode, done.stdout) == (1, "")
     assert revision(database) == HEAD_REVISION
 
 
-def test_an_older_database_is_upgraded_by_the_command(older: str, next: Release, database: sa.Connection) -> None:
-    assert upgrade(next, older)[0] == 0
-    assert revision(database) == next.revision
+def test_an_older_database_is_upgraded_by_the_command(older: str, newer: Release, database: sa.Connection) -> None:
+    assert upgrade(newer, older)[0] == 0
+    assert revision(database) == newer.revision
     assert has_reviews(database)
 
 
 def test_servers_that_start_with_upgrade_db_at_the_same_moment_upgrade_once(
-    older: str, next: Release, database: sa.Connection, tmp_path: Path
+    older: str, newer: Release, database: sa.Connection, tmp_path: Path
 ) -> None:
-    with next.serve_together(2, older, tmp_path, "--upgrade-db") as servers:
+    with newer.serve_together(2, older, tmp_path, "--upgrade-db") as servers:
         assert [experiment_names(server) for server in servers] == [{"Default"}] * 2
-    assert revision(database) == next.revision
+    assert revision(database) == newer.revision
 
 
 def test_a_failed_upgrade_leaves_the_database_as_it_was(
@@ -92,13 +92,13 @@ def test_the_database_of_another_program_stops_the_start_with_one_sentence_and_s
 
 
 def test_the_database_of_a_newer_release_stops_the_start_with_one_sentence(
-    current: Release, next: Release, postgresql_uri: str, database: sa.Connection
+    current: Release, newer: Release, postgresql_uri: str, database: sa.Connection
 ) -> None:
-    assert upgrade(next, postgresql_uri) == (0, "")
+    assert upgrade(newer, postgresql_uri) == (0, "")
     done = current.run("server", "--port", "0", "--backend-store-uri", postgresql_uri)
     assert_one_sentence(done.stderr, f"knows none after {HEAD_REVISION}. Upgrade Runnel")
     assert done.returncode == 1
-    assert revision(database) == next.revision
+    assert revision(database) == newer.revision
 
 
 def test_a_database_that_cannot_be_reached_stops_the_start_with_one_sentence(current: Release, postgresql: str) -> None:

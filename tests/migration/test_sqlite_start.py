@@ -71,12 +71,12 @@ def other_database_without_revisions(file: Path, _: Release) -> None:
     other_database(file, "customers", "orders", revision=None)
 
 
-def database_of_a_newer_release(file: Path, next: Release) -> None:
-    assert next.run("db", "upgrade", "--backend-store-uri", uri(file)).returncode == 0
+def database_of_a_newer_release(file: Path, newer: Release) -> None:
+    assert newer.run("db", "upgrade", "--backend-store-uri", uri(file)).returncode == 0
 
 
-def database_without_one_of_its_tables(file: Path, next: Release) -> None:
-    database_of_a_newer_release(file, next)
+def database_without_one_of_its_tables(file: Path, newer: Release) -> None:
+    database_of_a_newer_release(file, newer)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (HEAD_REVISION,))
         connection.execute("DROP TABLE params")
@@ -101,10 +101,10 @@ def test_a_file_that_cannot_be_used_stops_the_start_with_one_sentence_and_stays_
     reason: str,
     command: list[str],
     current: Release,
-    next: Release,
+    newer: Release,
     file: Path,
 ) -> None:
-    make(file, next)
+    make(file, newer)
     before = folder_content(file.parent)
     done = current.run(*command, "--backend-store-uri", uri(file))
     assert_one_sentence(done.stderr, str(file), reason)
@@ -114,9 +114,9 @@ def test_a_file_that_cannot_be_used_stops_the_start_with_one_sentence_and_stays_
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_newer_database_whose_server_was_killed_stays_as_it_is(
-    command: list[str], current: Release, next: Release, file: Path
+    command: list[str], current: Release, newer: Release, file: Path
 ) -> None:
-    with next.serve(uri(file), file.parent) as server:
+    with newer.serve(uri(file), file.parent) as server:
         server.kill()
     assert file.with_name("mlflow.db-wal").stat().st_size > 0
     before = folder_content(file.parent)

@@ -59,13 +59,13 @@ def backup(file: Path) -> Path:
 
 
 def test_a_start_copies_an_older_file_beside_itself_and_upgrades_it(
-    older: Path, backup: Path, current: Release, next: Release
+    older: Path, backup: Path, current: Release, newer: Release
 ) -> None:
     before = content(older)
-    with next.serve(uri(older), older.parent) as server:
+    with newer.serve(uri(older), older.parent) as server:
         assert experiment_names(server) == {"Default", "kept"}
         assert str(backup) in server.log
-    assert revision(older) == next.revision
+    assert revision(older) == newer.revision
     assert "reviews" in tables(older)
     assert content(backup) == before
     shutil.copy(backup, older)
@@ -74,7 +74,7 @@ def test_a_start_copies_an_older_file_beside_itself_and_upgrades_it(
 
 
 def test_what_only_the_log_of_a_killed_server_holds_is_in_the_copy_and_in_the_upgraded_file(
-    older: Path, backup: Path, next: Release
+    older: Path, backup: Path, newer: Release
 ) -> None:
     program = f"""
 import os, signal, sqlite3
@@ -84,40 +84,40 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
     assert b"in the log" not in older.read_bytes()
-    upgrade(next, older)
+    upgrade(newer, older)
     assert experiments(older) == experiments(backup) == {"kept", "in the log"}
 
 
-def test_an_earlier_copy_is_never_overwritten(older: Path, backup: Path, next: Release) -> None:
+def test_an_earlier_copy_is_never_overwritten(older: Path, backup: Path, newer: Release) -> None:
     before = content(older)
     backup.write_bytes(b"precious")
     second, third = (backup.with_name(f"{backup.name}-{number}") for number in (2, 3))
     second.write_bytes(b"precious too")
-    upgrade(next, older)
+    upgrade(newer, older)
     assert (backup.read_bytes(), second.read_bytes()) == (b"precious", b"precious too")
     assert content(third) == before
 
 
-def test_what_an_interrupted_copy_has_left_is_cleared_away(older: Path, backup: Path, next: Release) -> None:
+def test_what_an_interrupted_copy_has_left_is_cleared_away(older: Path, backup: Path, newer: Release) -> None:
     incomplete = backup.with_name(f"{backup.name}.incomplete")
     incomplete.write_bytes(b"half of a copy")
     before = content(older)
-    upgrade(next, older)
+    upgrade(newer, older)
     assert content(backup) == before
     assert files(older) == {older.name, backup.name}
 
 
-def test_the_copy_can_be_read_by_those_who_could_read_the_file(older: Path, backup: Path, next: Release) -> None:
+def test_the_copy_can_be_read_by_those_who_could_read_the_file(older: Path, backup: Path, newer: Release) -> None:
     older.chmod(0o640)
-    upgrade(next, older)
+    upgrade(newer, older)
     assert backup.stat().st_mode & 0o777 == older.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_file_that_cannot_be_copied_is_not_upgraded(older: Path, next: Release) -> None:
+def test_a_file_that_cannot_be_copied_is_not_upgraded(older: Path, newer: Release) -> None:
     before = content(older)
     largest = older.stat().st_size // 2
     full_disk = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest}, {largest}))"
-    done = next.run("db", "upgrade", "--backend-store-uri", uri(older), first=full_disk)
+    done = newer.run("db", "upgrade", "--backend-store-uri", uri(older), first=full_disk)
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()
     assert sentence.startswith(f"Error: {older} ")
@@ -152,7 +152,7 @@ def test_a_start_that_fails_again_and_again_does_not_fill_the_disk_with_copies(
 
 
 def test_an_upgrade_that_is_killed_leaves_the_file_usable_by_the_older_release_and_the_next_upgrade(
-    older: Path, backup: Path, current: Release, next: Release, release: Callable[[str], Release]
+    older: Path, backup: Path, current: Release, newer: Release, release: Callable[[str], Release]
 ) -> None:
     before = content(older)
     done = release(IS_KILLED).run("db", "upgrade", "--backend-store-uri", uri(older))
@@ -161,8 +161,8 @@ def test_an_upgrade_that_is_killed_leaves_the_file_usable_by_the_older_release_a
     assert content(backup) == before
     with current.serve(uri(older), older.parent) as server:
         assert experiment_names(server) == {"Default", "kept"}
-    upgrade(next, older)
-    assert (revision(older), experiments(older)) == (next.revision, {"Default", "kept"})
+    upgrade(newer, older)
+    assert (revision(older), experiments(older)) == (newer.revision, {"Default", "kept"})
 
 
 def test_an_upgrade_in_the_way_of_rollback_journals_survives_a_kill_too(
@@ -175,7 +175,7 @@ def test_an_upgrade_in_the_way_of_rollback_journals_survives_a_kill_too(
         assert experiment_names(server) == {"Default", "kept"}
 
 
-def test_a_file_with_a_write_that_was_cut_off_in_its_journal_is_upgraded(older: Path, next: Release) -> None:
+def test_a_file_with_a_write_that_was_cut_off_in_its_journal_is_upgraded(older: Path, newer: Release) -> None:
     program = f"""
 import os, signal, sqlite3
 connection = sqlite3.connect({str(older)!r}, isolation_level=None)
@@ -188,7 +188,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
     assert older.with_name("mlflow.db-journal").stat().st_size > 0
-    upgrade(next, older)
+    upgrade(newer, older)
     assert experiments(older) == {"kept"}
 
 
@@ -215,12 +215,12 @@ def test_a_start_that_finds_the_file_locked_says_that_it_waits_and_gives_up_in_t
 
 
 def test_a_file_named_by_a_symbolic_link_is_copied_where_it_lies(
-    older: Path, tmp_path_factory: pytest.TempPathFactory, backup: Path, next: Release
+    older: Path, tmp_path_factory: pytest.TempPathFactory, backup: Path, newer: Release
 ) -> None:
     link = tmp_path_factory.mktemp("elsewhere") / "link.db"
     link.symlink_to(older)
     before = content(older)
-    upgrade(next, link)
+    upgrade(newer, link)
     assert content(backup) == before
     assert os.listdir(link.parent) == ["link.db"]
 

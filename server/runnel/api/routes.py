@@ -9,6 +9,7 @@ from runnel.api import (
     artifacts,
     assessments,
     datasets,
+    evaluation_datasets,
     experiments,
     logged_models,
     metrics,
@@ -113,4 +114,24 @@ ROUTES: list[Endpoint] = [
     query("GET", "/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}", assessments.get_assessment),
     command("PATCH", "/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}", assessments.update_assessment),
     command("DELETE", "/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}", assessments.delete_assessment),
+    # Evaluation datasets
+    command("POST", "/3.0/mlflow/datasets/create", evaluation_datasets.create_dataset),
+    query("GET", "/3.0/mlflow/datasets/search", evaluation_datasets.search_evaluation_datasets),
+    query("POST", "/3.0/mlflow/datasets/search", evaluation_datasets.search_evaluation_datasets),
+    query("GET", "/3.0/mlflow/datasets/{dataset_id}", evaluation_datasets.get_dataset),
+    command("DELETE", "/3.0/mlflow/datasets/{dataset_id}", evaluation_datasets.delete_dataset),
+    command("PATCH", "/3.0/mlflow/datasets/{dataset_id}/tags", evaluation_datasets.set_dataset_tags),
+    command("DELETE", "/3.0/mlflow/datasets/{dataset_id}/tags/{key:path}", evaluation_datasets.delete_dataset_tag),
+    query("GET", "/3.0/mlflow/datasets/{dataset_id}/records", evaluation_datasets.get_dataset_records),
+    command("POST", "/3.0/mlflow/datasets/{dataset_id}/records", evaluation_datasets.upsert_dataset_records),
+    command("DELETE", "/3.0/mlflow/datasets/{dataset_id}/records", evaluation_datasets.delete_dataset_records),
+    query("GET", "/3.0/mlflow/datasets/{dataset_id}/experiment-ids", evaluation_datasets.get_dataset_experiment_ids),
+    command(
+        "POST", "/3.0/mlflow/datasets/{dataset_id}/add-experiments", evaluation_datasets.add_dataset_to_experiments
+    ),
+    command(
+        "POST",
+        "/3.0/mlflow/datasets/{dataset_id}/remove-experiments",
+        evaluation_datasets.remove_dataset_from_experiments,
+    ),
 ]

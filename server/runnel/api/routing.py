@@ -41,6 +41,10 @@ GIVEN_TYPES = (Transaction, Settings, Services, Request)
 # Where every path of the API answers: for programs, and for pages in a browser (MLflow's own split).
 MOUNTS = ("/api", "/ajax-api")
 RETRY_AFTER_SECONDS = b"1"
+# A short JSON value can take 30 times its length in memory, so their number is bounded beside the size of a body; and
+# the memory of the bodies being read is bounded for all requests together: this many of the greatest size.
+MAX_JSON_VALUES = 1_000_000
+MAX_BODIES_AT_ONCE = 4
 
 _PATH_PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 
@@ -115,7 +119,7 @@ class Router:
         allowed = sorted(other for other in self._methods if self._find(other, path) is not None)
         if allowed:
             raise MethodNotAllowed(
-                f"Method {method} is not allowed for {path}; allowed: {', '.join(allowed)}", tuple(allowed)
+                f"Method {method} is not allowed for {path[:500]}; allowed: {', '.join(allowed)}", tuple(allowed)
             )
         raise EndpointNotFound(f"No endpoint for {method} {path[:500]}")
 
@@ -148,6 +152,7 @@ class Dispatcher:
         self._services = services
         self._prefix = services.settings.static_prefix
         self._max_body = services.settings.max_request_bytes
+        self._buffered_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -213,16 +218,30 @@ class Dispatcher:
             if len(body) > self._max_body:
                 raise self._too_large()
             return body
-        chunks, size = [body], len(body)
-        while message.get("more_body"):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self._max_body:
-                raise self._too_large()
-        return b"".join(chunks)
+        return await self._read_long_body(body, receive)
+
+    async def _read_long_body(self, start: bytes, receive: Receive) -> bytes:
+        body = bytearray(start)
+        values = 0
+        more_body = True
+        try:
+            while more_body:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk, more_body = message.get("body", b""), message.get("more_body", False)
+                body += chunk
+                self._buffered_bytes += len(chunk)
+                values += chunk.count(b",") + chunk.count(b"[") + chunk.count(b"{")
+                if len(body) > self._max_body:
+                    raise self._too_large()
+                if values > MAX_JSON_VALUES:
+                    raise RequestTooLarge(f"The request body holds more than {MAX_JSON_VALUES} JSON values")
+                if self._buffered_bytes > MAX_BODIES_AT_ONCE * self._max_body:
+                    raise TemporarilyUnavailable("The server has too many large requests at once; try again shortly")
+            return bytes(body)
+        finally:
+            self._buffered_bytes -= len(body) - len(start)
 
     def _too_large(self) -> RequestTooLarge:
         return RequestTooLarge(
@@ -274,8 +293,6 @@ async def send_error(send: Send, error: MlflowError) -> None:
             headers.append((b"allow", ", ".join(error.allowed).encode()))
         case TemporarilyUnavailable():
             headers.append((b"retry-after", RETRY_AFTER_SECONDS))
-        case RequestTooLarge():
-            headers.append((b"connection", b"close"))  # the rest of the body is not read
     body = render_json({"error_code": error.error_code, "message": _encodable(error.message)})
     await _send_json(send, error.http_status, body, headers)
 

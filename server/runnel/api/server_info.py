@@ -47,14 +47,14 @@ async def version() -> Response:
 
 async def get_server_info(services: Services) -> dict[str, Any]:
     """What the server can do, for clients of MLflow 3."""
-    is_remote = isinstance(services.artifacts, RemoteArtifactStore)
+    is_public = isinstance(services.artifacts, RemoteArtifactStore) and services.artifacts.is_public
     return {
         "store_type": "SqlStore",
         "workspaces_enabled": False,
         "trace_archival_enabled": False,
         # Whether clients may go where the artifacts of mlflow-artifacts: URIs are, without this server.
-        "multipart_uploads_enabled": is_remote,
-        "multipart_downloads_enabled": is_remote,
+        "multipart_uploads_enabled": is_public,
+        "multipart_downloads_enabled": is_public,
         # That the endpoint takes such requests; whether it can answer one depends on where the artifacts are.
         "presigned_upload_run_id_supported": True,
         "presigned_upload_model_id_supported": True,

@@ -12,6 +12,7 @@ types, and a parameter without a default is required. The rules are those of pro
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import json
@@ -213,10 +214,12 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
         return {}
     try:
         value = orjson.loads(body)
-        if isinstance(value, str):  # old clients send their JSON encoded twice
-            value = orjson.loads(value)
     except ValueError:
         value = _parse_lenient_json(body)
+    if isinstance(value, str):  # old clients send their JSON encoded twice
+        body = value.encode()
+        with contextlib.suppress(ValueError):
+            value = orjson.loads(body)
     if not isinstance(value, dict):
         raise BadRequest(f"The request body must be a JSON object, got {type(value).__name__}")
     if b"\\u0000" in body:
@@ -227,7 +230,7 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
 def _parse_lenient_json(body: bytes) -> Any:
     """JSON with the literals NaN, Infinity and -Infinity, which Python clients write."""
     try:
-        value = json.loads(body)
+        value = json.loads(body.decode())  # left to itself, json would take UTF-16 as well
         # Lone surrogates, which no database takes, become an error here.
         json.dumps(value, ensure_ascii=False).encode()
         return value

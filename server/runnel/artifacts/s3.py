@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from runnel.artifacts.store import StoreUnusable
@@ -49,6 +49,8 @@ class S3Settings:
     """How S3 is reached; the rest is found as boto3 finds it (``AWS_*``, its files, the role of the machine)."""
 
     endpoint_url: str | None = None
+    # The same S3 as clients of the server reach it. A custom endpoint may have a name that only the server knows.
+    public_endpoint_url: str | None = None
     region: str | None = None
     ignore_tls: bool = False
     addressing_style: str = "auto"  # or "path", "virtual"
@@ -58,6 +60,11 @@ class S3Settings:
     request_checksums: str = "when_required"  # or "when_supported"
     response_checksums: str = "when_required"
     download_url_seconds: int = 300  # for how long a presigned URL is valid when the client does not say
+
+    @property
+    def is_public(self) -> bool:
+        """Whether clients of the server can reach S3: AWS, or a custom endpoint that is said to be public."""
+        return self.endpoint_url is None or self.public_endpoint_url is not None
 
 
 class S3Error(Exception):
@@ -81,6 +88,7 @@ class S3Bucket:
         self.settings = settings
         self._lock = threading.Lock()
         self._client: Any = None
+        self._signer: Any = None
         self._away_until = 0.0
 
     def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
@@ -116,9 +124,9 @@ class S3Bucket:
 
     def presign(self, operation: str, expires_in: int, **parameters: Any) -> tuple[str, dict[str, str]]:
         """The URL of a request that somebody else may send for some seconds, and the headers signed with it."""
-        client = self._connected()
+        signer = self._signing()
         parameters = self._complete(parameters)
-        url = client.generate_presigned_url(operation, Params=parameters, ExpiresIn=expires_in)
+        url = signer.generate_presigned_url(operation, Params=parameters, ExpiresIn=expires_in)
         headers = {}
         for name, shape in self._members(operation).items():
             location = shape.serialization.get("location")
@@ -155,6 +163,15 @@ class S3Bucket:
             if self._client is None:
                 self._client = _connect(self.settings)
             return self._client
+
+    def _signing(self) -> Any:
+        public_url = self.settings.public_endpoint_url
+        if public_url is None:
+            return self._connected()
+        with self._lock:
+            if self._signer is None:
+                self._signer = _connect(replace(self.settings, endpoint_url=public_url))
+            return self._signer
 
     # At the start
 

@@ -53,6 +53,11 @@ class S3ArtifactStore:
         # Folders above the uploads so far, which were no files then: S3 is not asked again for each upload.
         self._known_folders: set[str] = set()
 
+    @property
+    def is_public(self) -> bool:
+        """Whether clients of the server can reach S3."""
+        return self._bucket.settings.is_public
+
     def check(self) -> None:
         """Writes, reads, lists and deletes one small object; raises StoreUnusable, which names the wrong setting."""
         self._bucket.check(f"{self._prefix}{RESERVED_PREFIX}check-{uuid.uuid4().hex}")

@@ -16,7 +16,9 @@ logger = logging.getLogger("runnel")
 PART_BYTES = 8 * 1024 * 1024
 MAX_PARTS = 10_000
 
-_BLOCK_BYTES = 64 * 1024
+# What is read or sent at once: each thread's share of memory keeps the size of the largest pieces it has seen.
+_READ_BYTES = 256 * 1024
+_SEND_BYTES = 64 * 1024
 _RESUMES_IN_A_ROW = 3
 
 
@@ -38,17 +40,17 @@ class S3ArtifactReader:
 
     def read(self, max_bytes: int) -> bytes:
         """The next bytes of the range, at most ``max_bytes`` of them; ``b""`` at its end."""
-        wanted = min(max_bytes, self._remaining)
+        wanted = min(max_bytes, self._remaining, _READ_BYTES)
         if not wanted:
             return b""
         for _ in range(_RESUMES_IN_A_ROW):
             try:
-                data = self._bucket.read(self._body, min(wanted, 65536))
+                data = self._bucket.read(self._body, wanted)
                 break
             except TemporarilyUnavailable:  # S3 closes connections that a slow client leaves idle
                 self._resume()
         else:
-            data = self._bucket.read(self._body, min(wanted, 65536))
+            data = self._bucket.read(self._body, wanted)
         self._position += len(data)
         self._remaining -= len(data)
         return data
@@ -162,7 +164,7 @@ class _Body:
         return self._size
 
     def read(self, size: int | None = -1) -> bytes:
-        wanted = self._size if size is None or size < 0 else min(size, _BLOCK_BYTES)
+        wanted = self._size if size is None or size < 0 else min(size, _SEND_BYTES)
         stop = min(self._size, self._position + wanted)
         data = self._buffer[self._position : stop]
         self._position = stop

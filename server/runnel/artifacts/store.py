@@ -143,6 +143,10 @@ class RemoteArtifactStore(ArtifactStore, Protocol):
     Any method may raise TemporarilyUnavailable, or PermissionDenied where the store does not let the server in.
     """
 
+    @property
+    def is_public(self) -> bool:
+        """Whether clients of the server can reach the store, so that they should be sent there."""
+
     def check(self) -> None:
         """Tries what the server will do; raises StoreUnusable."""
 

@@ -48,7 +48,7 @@ class Entity:
     aliases: frozenset[str] = frozenset()
     key_aliases: Mapping[str, str] = field(default_factory=dict)
     key_refusal: str = ""
-    comparator_refusal: str = "Invalid comparator"
+    comparator_refusal: str = ""
 
     def field_of(self, key: str) -> Field | None:
         """The field of a key, None when the entity has no such key."""

@@ -314,7 +314,8 @@ class _Parser:
             for each in self._grammar.entities
             if any(operator in one.comparators for one in each.fields.values())
         ]
-        if operator in ("IS NULL", "IS NOT NULL") and supporting:
+        is_worded = entity.comparator_refusal or f"{entity.name}s" in supporting
+        if operator in ("IS NULL", "IS NOT NULL") and supporting and not is_worded:
             raise InvalidParameterValue(
                 f"IS NULL / IS NOT NULL is only supported for {' and '.join(supporting)}, "
                 f"not for '{entity.name}' '{_excerpt(key)}'"
@@ -324,7 +325,7 @@ class _Parser:
             raise InvalidParameterValue(
                 f"Only {with_lists} attributes support comparison with a list of quoted string values."
             )
-        refusal = entity.comparator_refusal.format(key=_excerpt(key))
+        refusal = (entity.comparator_refusal or "Invalid comparator").format(key=_excerpt(key))
         raise InvalidParameterValue(f"{refusal} '{operator}' not one of {_listed(field.comparators)}")
 
 

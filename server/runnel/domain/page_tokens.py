@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from runnel.domain import limits
 from runnel.domain.errors import InvalidParameterValue
 
 Position = Sequence[str | int | float | None]
@@ -42,6 +43,11 @@ def decode_page_token(token: str, query: object, length: int) -> list[str | int 
         position = json.loads(payload)
         if not isinstance(position, list) or len(position) != length:
             raise ValueError
+        for value in position:
+            if isinstance(value, str):
+                value.encode()  # half of a surrogate pair is a ValueError
+            elif isinstance(value, int) and not limits.INT64_MIN <= value <= limits.INT64_MAX:
+                raise ValueError
     except (ValueError, binascii.Error, RecursionError):
         raise InvalidParameterValue(
             f"Invalid page token '{token[:100]}': it is damaged, or belongs to a request with another filter or order"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NotRequired, TypedDict
@@ -93,6 +94,23 @@ class TraceInfoDict(TypedDict):
     assessments: NotRequired[list[AssessmentDict]]
 
 
+class KeyValueDict(TypedDict):
+    key: str
+    value: str
+
+
+class TraceInfoV2Dict(TypedDict):
+    """A trace in the form of MLflow's version 2; times in milliseconds (since the epoch)."""
+
+    request_id: str
+    experiment_id: str
+    timestamp_ms: int
+    execution_time_ms: int
+    status: str
+    request_metadata: NotRequired[list[KeyValueDict]]
+    tags: NotRequired[list[KeyValueDict]]
+
+
 class TraceDict(TypedDict):
     trace_info: TraceInfoDict
     spans: NotRequired[list[Any]]
@@ -136,10 +154,47 @@ def render_duration(milliseconds: int) -> str:
     return f"{sign}{seconds}.{rest:03d}s" if rest else f"{sign}{seconds}s"
 
 
-def check_trace_tag(key: str, value: str) -> None:
-    """Refuses a tag whose key MLflow refuses, or whose value is past 8,000 characters."""
+def to_trace_info_v2(info: TraceInfoDict) -> TraceInfoV2Dict:
+    """The same trace in the form of version 2, whose clients expect no longer values than it allowed."""
+    state = info["state"]
+    shown: TraceInfoV2Dict = {
+        "request_id": info["trace_id"],
+        "experiment_id": info["trace_location"]["mlflow_experiment"]["experiment_id"],
+        "timestamp_ms": parse_timestamp(info["request_time"], "request_time"),
+        "execution_time_ms": parse_duration(info.get("execution_duration", "0s"), "execution_duration"),
+        "status": "TRACE_STATUS_UNSPECIFIED" if state == "STATE_UNSPECIFIED" else state,
+    }
+    if "trace_metadata" in info:
+        shown["request_metadata"] = _pairs(info["trace_metadata"], limits.MAX_TRACE_V2_METADATA_LENGTH)
+    if "tags" in info:
+        shown["tags"] = _pairs(info["tags"], limits.MAX_TRACE_V2_TAG_LENGTH)
+    return shown
+
+
+def _pairs(values: dict[str, str], max_length: int) -> list[KeyValueDict]:
+    return [{"key": key, "value": value[:max_length]} for key, value in values.items()]
+
+
+def accepted_tag(key: str, value: str) -> str:
+    """The value of a tag as it is kept: cut to 8,000 characters, as MLflow does; refuses keys that MLflow refuses."""
     check_key(key, "key", "key", limits.MAX_TRACE_TAG_KEY_LENGTH)
-    check_length("value", value, limits.MAX_TRACE_TAG_VALUE_LENGTH)
+    if key == TRACE_NAME_TAG:
+        check_length("Trace name", value, limits.MAX_TRACE_NAME_LENGTH)
+    return value[: limits.MAX_TRACE_TAG_VALUE_LENGTH]
+
+
+def accepted_values(field_name: str, values: Mapping[str, str]) -> dict[str, str]:
+    """The tags or metadata of a trace as they are kept: values are cut to 8,000 characters, keys of more than 250 and
+    more than 1,000 entries are refused, and so are a name and a session id that are too long to be searched."""
+    if len(values) > limits.MAX_TRACE_METADATA_COUNT:
+        raise InvalidParameterValue(f"'{field_name}' can have at most {limits.MAX_TRACE_METADATA_COUNT} entries")
+    for key, value in values.items():
+        check_length(f"{field_name} key", key, limits.MAX_TRACE_METADATA_KEY_LENGTH)
+        if key == TRACE_NAME_TAG:
+            check_length("Trace name", value, limits.MAX_TRACE_NAME_LENGTH)
+        elif key == SESSION_METADATA:
+            check_length("Session ID", value, limits.MAX_SESSION_ID_LENGTH)
+    return {key: value[: limits.MAX_TRACE_METADATA_VALUE_LENGTH] for key, value in values.items()}
 
 
 def check_tag_may_change(key: str, operation: Literal["set", "deleted"]) -> None:

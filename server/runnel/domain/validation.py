@@ -14,6 +14,8 @@ from runnel.domain.errors import InvalidParameterValue
 _NAME = re.compile(r"[/\w.\- :]*")
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
 
+_JSON_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
+
 BAD_CHARACTERS_MESSAGE = (
     "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) "
     "and slashes (/)."
@@ -27,9 +29,12 @@ def missing_value(path: str) -> str:
 
 def invalid_value(path: str, value: Any, reason: str | None = None) -> str:
     """MLflow's sentence for a field of a wrong type or value; the value is shown as JSON, at most 500 characters."""
-    shown = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    if len(shown) > 500:
-        shown = f"{shown[:500]}..."
+    shown = ""
+    for piece in _JSON_ENCODER.iterencode(value):  # no further than what is shown
+        shown += piece
+        if len(shown) > 500:
+            shown = f"{shown[:500]}..."
+            break
     sentence = f"Invalid value {shown} for parameter '{path}' supplied"
     return f"{sentence}: {reason}" if reason else f"{sentence}."
 

@@ -26,8 +26,11 @@ def probe(tx: Transaction) -> None:
 class Database(Protocol):
     """A database that is open; the functions passed in run in a thread, never on the event loop."""
 
-    async def read(self, query: Callable[[Transaction], T]) -> T:
-        """Runs a query in a read transaction: it sees one state of the database, and cannot write."""
+    async def read(self, query: Callable[[Transaction], T], *, may_scan: bool = False) -> T:
+        """Runs a query in a read transaction: it sees one state of the database, and cannot write.
+
+        Of those that may scan, which is to look at every row of a large table, few run at a time.
+        """
 
     async def write(self, command: Callable[[Transaction], T], order: str | None = None) -> T:
         """Runs a command in a write transaction; when this returns, what it wrote is durable.

@@ -41,6 +41,21 @@ class Dialect(Protocol):
     def like(self, column: sa.ColumnElement[str], pattern: str, *, ignore_case: bool) -> sa.ColumnElement[bool]:
         """LIKE without an escape character, as MLflow has it on SQLite; without case, only ASCII letters are folded."""
 
+    def regexp(self, column: sa.ColumnElement[str], pattern: str) -> sa.ColumnElement[bool]:
+        """Whether a regular expression matches somewhere in the column (see ``patterns`` for what one may be)."""
+
+    def json_member(self, column: sa.ColumnElement[str], *keys: str) -> sa.ColumnElement[Any]:
+        """A member of the JSON object in a text column, as text: a string without its quotes, else its JSON."""
+
+    def decoded_json(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """The string of a text that is a JSON string; any other text as it is."""
+
+    def json_number(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+        """The number of a text that is a JSON number, NULL for any other text."""
+
+    def contains(self, column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[bool]:
+        """Whether a text, with no characters of special meaning, stands somewhere in the column."""
+
     def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
         """Statements that move all rows; of those that are in the target already, nothing changes."""
 
@@ -101,6 +116,27 @@ class SqliteDialect:
 
     def like(self, column: sa.ColumnElement[str], pattern: str, *, ignore_case: bool) -> sa.ColumnElement[bool]:
         return column.ilike(pattern) if ignore_case else column.like(pattern)
+
+    def regexp(self, column: sa.ColumnElement[str], pattern: str) -> sa.ColumnElement[bool]:
+        return column.op("REGEXP", is_comparison=True)(pattern)
+
+    def json_member(self, column: sa.ColumnElement[str], *keys: str) -> sa.ColumnElement[Any]:
+        # Before 3.42 it takes NaN and infinities, which a value in an event may be, for malformed JSON.
+        path = "$" + "".join(f'."{key}"' for key in keys)
+        return sa.case((sa.func.json_valid(column) == 1, sa.func.json_extract(column, path, type_=sa.Text())))
+
+    def decoded_json(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        is_string = sa.and_(sa.func.substr(column, 1, 1) == '"', sa.func.json_valid(column) == 1)
+        return sa.case((is_string, sa.func.json_extract(column, "$", type_=sa.Text())), else_=column)
+
+    def json_number(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+        is_number = sa.func.json_type(column).in_([sa.literal_column("'integer'"), sa.literal_column("'real'")])
+        # An AND need not be worked out from left to right, a CASE is.
+        number = sa.case((is_number, sa.cast(column, sa.Double())))
+        return sa.case((sa.func.json_valid(column) == 1, number))
+
+    def contains(self, column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[bool]:
+        return sa.func.instr(column, text) > 0
 
     def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
         # In the order of the target's key, so that its pages are written one after another.

@@ -248,8 +248,10 @@ def search_experiments(
     if all(term.key != "experiment_id" for term in ordering):
         ordering.append(Ordering("attribute", "experiment_id", False))
     keys = [SortKey(experiments.c[term.key], term.ascending) for term in ordering]
+    stage = experiments.c.lifecycle_stage
     query = sa.select(*_COLUMNS, *[key.expression.label(f"key_{i}") for i, key in enumerate(keys)]).where(
-        tx.dialect.is_in(experiments.c.lifecycle_stage, stages),
+        # Within one stage, the index is in the default order.
+        stage == stages[0] if len(stages) == 1 else tx.dialect.is_in(stage, stages),
         *[_condition(tx.dialect, comparison) for comparison in comparisons],
     )
     identity = ("experiments", tuple(stages), comparisons, tuple(ordering))

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from runnel.domain.errors import InvalidParameterValue
 from runnel.domain.filters import Comparison
 from runnel.store.dialects import Dialect
+from runnel.store.patterns import check_pattern
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -27,6 +28,9 @@ def matches(dialect: Dialect, column: sa.ColumnElement[Any], comparison: Compari
     match comparison.operator:
         case "LIKE" | "ILIKE":
             return dialect.like(column, str(comparison.value), ignore_case=comparison.operator == "ILIKE")
+        case "RLIKE":
+            check_pattern(str(comparison.value))
+            return dialect.regexp(column, str(comparison.value))
         case "IN" | "NOT IN":
             assert isinstance(comparison.value, tuple)
             is_in = dialect.is_in(column, comparison.value)
@@ -60,6 +64,7 @@ def behind(keys: Sequence[SortKey], position: Sequence[Any]) -> sa.ColumnElement
             )
         further = key.expression > value if key.ascending else key.expression < value
         not_before = key.expression >= value if key.ascending else key.expression <= value
-        # "not before" is implied by the rest; it is there because an index can jump to it.
-        condition = sa.and_(not_before, sa.or_(further, condition))
+        # "not before" is implied by the rest; it is there because an index can jump to it. The parts that are nested
+        # come first: SQLite's parser keeps what stands before a parenthesis on a stack of 100.
+        condition = sa.and_(sa.or_(condition, further), not_before)
     return condition

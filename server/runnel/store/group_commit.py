@@ -53,7 +53,8 @@ class GroupCommit:
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._waiting = 0
         self._closed = False
-        self._thread = threading.Thread(target=self._run_forever, name=name)
+        # A daemon: a server that is told twice to stop does not wait for it.
+        self._thread = threading.Thread(target=self._run_forever, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()

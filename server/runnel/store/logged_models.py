@@ -149,11 +149,17 @@ DELETE_TAG = Statement(
 )
 
 SELECT_INPUTS_OF_RUNS = Statement(
-    lambda d: sa.select(model_inputs.c.run_id, model_inputs.c.model_id).where(d.is_in(model_inputs.c.run_id, "run_ids"))
+    lambda d: (
+        sa.select(model_inputs.c.run_id, model_inputs.c.model_id)
+        .where(d.is_in(model_inputs.c.run_id, "run_ids"))
+        .order_by(model_inputs.c.run_id, model_inputs.c.model_id)
+    )
 )
 SELECT_OUTPUTS_OF_RUNS = Statement(
-    lambda d: sa.select(model_outputs.c.run_id, model_outputs.c.model_id, model_outputs.c.step).where(
-        d.is_in(model_outputs.c.run_id, "run_ids")
+    lambda d: (
+        sa.select(model_outputs.c.run_id, model_outputs.c.model_id, model_outputs.c.step)
+        .where(d.is_in(model_outputs.c.run_id, "run_ids"))
+        .order_by(model_outputs.c.run_id, model_outputs.c.model_id, model_outputs.c.step)
     )
 )
 INSERT_INPUT = Statement(

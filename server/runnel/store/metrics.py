@@ -30,9 +30,13 @@ _POINT: tuple[tuple[str, Any], ...] = (
 )
 
 SELECT_METRICS_OF_RUNS = Statement(
-    lambda d: sa.select(
-        metrics.c.run_id, metrics.c.key, metrics.c.value, metrics.c.is_nan, metrics.c.timestamp, metrics.c.step
-    ).where(d.is_in(metrics.c.run_id, "run_ids"))
+    lambda d: (
+        sa.select(
+            metrics.c.run_id, metrics.c.key, metrics.c.value, metrics.c.is_nan, metrics.c.timestamp, metrics.c.step
+        )
+        .where(d.is_in(metrics.c.run_id, "run_ids"))
+        .order_by(metrics.c.run_id, metrics.c.key)
+    )
 )
 
 

@@ -25,6 +25,7 @@ from psycopg import errors
 from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
 from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
 from runnel.store.postgresql_dialect import POSTGRESQL
+from runnel.store.scan_slots import ScanSlots
 from runnel.store.statements import Transaction
 
 T = TypeVar("T")
@@ -113,6 +114,9 @@ class _Connections:
                 raise InvalidParameterValue(
                     f"The query took longer than {STATEMENT_TIMEOUT_SECONDS} seconds; narrow its filter"
                 ) from None
+            except errors.InvalidRegularExpression as error:
+                self._roll_back(connection)
+                raise InvalidParameterValue(f"Invalid RLIKE pattern: {error.diag.message_primary}") from None
             except psycopg.OperationalError as error:
                 self._forget(connection)
                 if has_begun or attempt > 1:
@@ -162,6 +166,7 @@ class PostgresqlDatabase:
         self._queries = (
             _Connections(connection_uri(replica_uri), pool_size, "replica") if replica_uri else self._primary
         )
+        self._scans = ScanSlots(max(1, pool_size // 2))
         self._grouped = _Connections(connection_uri(uri), 1, "grouped")
         self._writer = GroupCommit("writer", self._commit_group)
 
@@ -174,7 +179,10 @@ class PostgresqlDatabase:
         for connections in {self._primary, self._queries, self._grouped}:
             connections.close()
 
-    async def read(self, query: Callable[[Transaction], T]) -> T:
+    async def read(self, query: Callable[[Transaction], T], *, may_scan: bool = False) -> T:
+        if may_scan:
+            async with self._scans.slot():
+                return await self.read(query)
         return await self._queries.run(query, _BEGIN_READ)
 
     async def write(self, command: Callable[[Transaction], T], order: str | None = None) -> T:

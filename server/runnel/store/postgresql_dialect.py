@@ -10,6 +10,13 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import psycopg
 
 
+class _Json(sa.types.UserDefinedType[Any]):
+    """The type ``json``, whose values are never fetched."""
+
+    def get_col_spec(self) -> str:
+        return "JSON"
+
+
 class PostgresqlDialect:
     """PostgreSQL through psycopg 3."""
 
@@ -56,6 +63,30 @@ class PostgresqlDialect:
 
     def like(self, column: sa.ColumnElement[str], pattern: str, *, ignore_case: bool) -> sa.ColumnElement[bool]:
         return column.ilike(pattern, escape="") if ignore_case else column.like(pattern, escape="")
+
+    def regexp(self, column: sa.ColumnElement[str], pattern: str) -> sa.ColumnElement[bool]:
+        return column.op("~", is_comparison=True)(pattern)
+
+    def json_member(self, column: sa.ColumnElement[str], *keys: str) -> sa.ColumnElement[Any]:
+        # Python writes NaN and infinities, which a value in an event may be, though they are no JSON.
+        is_strict = sa.and_(*[sa.func.strpos(column, word) == 0 for word in ("NaN", "Infinity")])
+        strict = sa.func.regexp_replace(column, r"([:,\[] )(NaN|-?Infinity)(?=[,\]}])", r"\1null", "g")
+        value: sa.ColumnElement[Any] = sa.cast(sa.case((is_strict, column), else_=strict), _Json())
+        for key in keys[:-1]:
+            value = value.op("->", return_type=_Json())(sa.bindparam(None, key, sa.Text()))
+        return value.op("->>", return_type=sa.Text())(sa.bindparam(None, keys[-1], sa.Text()))
+
+    def decoded_json(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        string = sa.cast(column, _Json()).op("#>>", return_type=sa.Text())(sa.literal_column("'{}'::text[]"))
+        return sa.case((sa.func.left(column, 1) == '"', string), else_=column)
+
+    def json_number(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        # No more digits than a double can hold: what overflows would be an error.
+        is_number = column.op("~", is_comparison=True)(r"^-?[0-9]{1,200}(\.[0-9]{1,100})?([eE][-+]?[0-9]{1,2})?$")
+        return sa.case((is_number, sa.cast(column, sa.Double())))
+
+    def contains(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
+        return sa.func.strpos(column, text) > 0
 
     def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
         # In one statement: a row that another transaction commits between a copy and a deletion would be lost.

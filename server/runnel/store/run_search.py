@@ -189,7 +189,11 @@ def _indexed_rows(dialect: Dialect, page: _Page, comparison: Comparison) -> sa.S
         return _indexed_rows(dialect, page, Comparison("tag", "mlflow.runName", "=", comparison.value))
     if comparison.entity == "attribute" and comparison.key == "run_id" and comparison.operator in ("=", "IN"):
         return sa.select(runs.c.id).where(matches(dialect, runs.c.run_uuid, comparison))
-    if comparison.entity in ("dataset", "model") and comparison.operator in ("=", "IN"):
+    if comparison.entity == "dataset" and comparison.operator in ("=", "IN"):
+        # A dataset belongs to the experiment of the runs that used it.
+        related, _ = _related_rows(dialect, comparison)
+        return related.where(dialect.is_in(datasets.c.experiment_id, page.experiment_ids))
+    if comparison.entity == "model" and comparison.operator in ("=", "IN"):
         return _related_rows(dialect, comparison)[0]
     return None
 
@@ -305,7 +309,7 @@ def _walk(dialect: Dialect, page: _Page, source: sa.Select[Any] | None) -> sa.Ex
 def _ranked(tx: Transaction, page: _Page) -> list[tuple[Any, ...]]:
     """The runs by their first sort key, a metric: with a value, with NaN, without the metric."""
     first_rank = 0 if page.position is None else page.position[0]
-    if first_rank not in _RANKS:
+    if not isinstance(first_rank, int) or first_rank not in _RANKS:
         raise InvalidParameterValue("Invalid page token: it does not belong to this order")
     # A comparison with the metric leaves out the runs without it, which nothing but a look at every run could tell.
     key = page.orderings[0].key

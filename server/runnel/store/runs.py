@@ -61,10 +61,18 @@ SELECT_REF = Statement(
 LOCK_RUN = Statement(lambda d: sa.select(runs.c.id).where(runs.c.id == sa.bindparam("id")).with_for_update())
 SELECT_RUN = Statement(lambda d: sa.select(*RUN_COLUMNS).where(runs.c.run_uuid == sa.bindparam("run_uuid")))
 SELECT_PARAMS_OF_RUNS = Statement(
-    lambda d: sa.select(params.c.run_id, params.c.key, params.c.value).where(d.is_in(params.c.run_id, "run_ids"))
+    lambda d: (
+        sa.select(params.c.run_id, params.c.key, params.c.value)
+        .where(d.is_in(params.c.run_id, "run_ids"))
+        .order_by(params.c.run_id, params.c.key)
+    )
 )
 SELECT_TAGS_OF_RUNS = Statement(
-    lambda d: sa.select(tags.c.run_id, tags.c.key, tags.c.value).where(d.is_in(tags.c.run_id, "run_ids"))
+    lambda d: (
+        sa.select(tags.c.run_id, tags.c.key, tags.c.value)
+        .where(d.is_in(tags.c.run_id, "run_ids"))
+        .order_by(tags.c.run_id, tags.c.key)
+    )
 )
 INSERT_RUN = Statement(
     lambda d: (

@@ -291,7 +291,29 @@ traces = sa.Table(
 # The order in which traces are listed: newest first, the id breaks ties.
 sa.Index("ix_traces_listing", traces.c.experiment_id, traces.c.timestamp_ms.desc(), traces.c.request_id)
 sa.Index("ix_traces_status", traces.c.experiment_id, traces.c.status, traces.c.timestamp_ms.desc(), traces.c.request_id)
-sa.Index("ix_traces_session", traces.c.experiment_id, traces.c.session_id, traces.c.timestamp_ms)
+sa.Index(
+    "ix_traces_name",
+    traces.c.experiment_id,
+    indexed_value(traces.c.name),
+    traces.c.timestamp_ms.desc(),
+    traces.c.request_id,
+)
+# Few traces have these two.
+sa.Index(
+    "ix_traces_session",
+    traces.c.experiment_id,
+    traces.c.session_id,
+    traces.c.timestamp_ms.desc(),
+    sqlite_where=traces.c.session_id.is_not(None),
+    postgresql_where=traces.c.session_id.is_not(None),
+)
+sa.Index(
+    "ix_traces_client_request",
+    traces.c.experiment_id,
+    indexed_value(traces.c.client_request_id),
+    sqlite_where=traces.c.client_request_id.is_not(None),
+    postgresql_where=traces.c.client_request_id.is_not(None),
+)
 
 trace_tags = _clustered(
     "trace_tags",
@@ -314,6 +336,40 @@ trace_metadata = _clustered(
     sa.Column("key", Text, primary_key=True),
     sa.Column("value", Text, nullable=False),
 )
+# Every trace of a client has these, and nobody looks for them. Of the run there is a table of its own.
+UNINDEXED_TRACE_METADATA = (
+    "mlflow.source.git.branch",
+    "mlflow.source.git.commit",
+    "mlflow.source.git.repoURL",
+    "mlflow.source.name",
+    "mlflow.source.type",
+    "mlflow.sourceRun",
+    "mlflow.trace.cost",
+    "mlflow.trace.infoFinalized",
+    "mlflow.trace.session",
+    "mlflow.trace.sizeBytes",
+    "mlflow.trace.sizeStats",
+    "mlflow.trace.tokenUsage",
+    "mlflow.traceInputs",
+    "mlflow.traceOutputs",
+    "mlflow.trace_schema.version",
+    "mlflow.user",
+)
+
+
+def has_indexed_metadata_key() -> sa.ColumnElement[bool]:
+    """Whether the search index of trace metadata has a row: a query must hold this very condition to use it."""
+    return trace_metadata.c.key.not_in([sa.literal_column(f"'{key}'") for key in UNINDEXED_TRACE_METADATA])
+
+
+sa.Index(
+    "ix_trace_metadata_search",
+    trace_metadata.c.key,
+    indexed_value(trace_metadata.c.value),
+    trace_metadata.c.trace_id,
+    sqlite_where=has_indexed_metadata_key(),
+    postgresql_where=has_indexed_metadata_key(),
+)
 
 # The traces that belong to a run: those it made, and those that were linked to it later.
 trace_runs = _clustered(
@@ -321,6 +377,14 @@ trace_runs = _clustered(
     sa.Column("run_uuid", Text, primary_key=True),
     sa.Column("trace_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Index("ix_trace_runs_trace", "trace_id"),
+)
+
+# The versions of prompts that traces used, as "name/version".
+trace_prompts = _clustered(
+    "trace_prompts",
+    sa.Column("prompt_version", Text, primary_key=True),
+    sa.Column("trace_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Index("ix_trace_prompts_trace", "trace_id"),
 )
 
 # What is searched in columns; the whole span as MLflow keeps it (attributes as JSON in text) in content.
@@ -340,6 +404,7 @@ spans = _clustered(
     sa.Column("output_cost", sa.Double),
     sa.Column("total_cost", sa.Double),
     sa.Column("content", Text, nullable=False),
+    sa.Index("ix_spans_name", "name", "trace_id"),
 )
 
 assessments = sa.Table(
@@ -364,6 +429,75 @@ assessments = sa.Table(
     sa.Column("valid", sa.SmallInteger, nullable=False),
     sa.Column("metadata", Text),  # as JSON
     sa.Index("ix_assessments_trace", "trace_id", "id"),
-    sa.Index("ix_assessments_name", "experiment_id", "name", "trace_id"),
     sa.Index("ix_assessments_run", "run_uuid"),
+)
+sa.Index(
+    "ix_assessments_name",
+    assessments.c.experiment_id,
+    assessments.c.name,
+    indexed_value(assessments.c.value),
+    assessments.c.trace_id,
+)
+
+# Evaluation datasets stand beside the experiments, with any number of which they are linked.
+evaluation_datasets = sa.Table(
+    "evaluation_datasets",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("dataset_id", Text, nullable=False, unique=True),
+    sa.Column("name", Text, nullable=False),
+    sa.Column("schema", Text),  # as JSON; NULL until there are records
+    sa.Column("profile", Text),  # as JSON: the number of records
+    sa.Column("digest", Text, nullable=False),
+    sa.Column("created_time", sa.BigInteger, nullable=False),
+    sa.Column("last_update_time", sa.BigInteger, nullable=False),
+    sa.Column("created_by", Text),
+    sa.Column("last_updated_by", Text),
+    sa.Index("ix_evaluation_datasets_created", "created_time", "id"),
+    sa.Index("ix_evaluation_datasets_updated", "last_update_time", "id"),
+    sa.Index("ix_evaluation_datasets_name", "name", "id"),
+)
+
+evaluation_dataset_tags = _clustered(
+    "evaluation_dataset_tags",
+    sa.Column("dataset_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", Text, primary_key=True),
+    sa.Column("value", Text, nullable=False),
+)
+sa.Index(
+    "ix_evaluation_dataset_tags_search",
+    evaluation_dataset_tags.c.key,
+    indexed_value(evaluation_dataset_tags.c.value),
+    evaluation_dataset_tags.c.dataset_id,
+)
+
+evaluation_dataset_experiments = _clustered(
+    "evaluation_dataset_experiments",
+    sa.Column("dataset_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("experiment_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("created_time", sa.BigInteger, nullable=False),
+    sa.Index("ix_evaluation_dataset_experiments_experiment", "experiment_id", "dataset_id"),
+)
+
+# A record's parts are JSON. Its size, the characters of them all, stands before them: a page is cut to a bounded size
+# without reading them.
+evaluation_dataset_records = sa.Table(
+    "evaluation_dataset_records",
+    metadata,
+    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("dataset_record_id", Text, nullable=False, unique=True),
+    sa.Column("dataset_id", sa.BigInteger, nullable=False),
+    sa.Column("input_hash", Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("created_time", sa.BigInteger, nullable=False),
+    sa.Column("last_update_time", sa.BigInteger, nullable=False),
+    sa.Column("created_by", Text),
+    sa.Column("last_updated_by", Text),
+    sa.Column("inputs", Text, nullable=False),
+    sa.Column("outputs", Text),
+    sa.Column("expectations", Text),
+    sa.Column("tags", Text, nullable=False),
+    sa.Column("source", Text),
+    sa.UniqueConstraint("dataset_id", "input_hash"),
+    sa.Index("ix_evaluation_dataset_records_listing", "dataset_id", "id"),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -17,9 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runnel.domain.errors import InvalidParameterValue, MlflowError, TemporarilyUnavailable
+from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
 from runnel.store.dialects import SQLITE
 from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
+from runnel.store.patterns import matches_pattern
+from runnel.store.scan_slots import ScanSlots
 from runnel.store.statements import Transaction
 
 T = TypeVar("T")
@@ -30,7 +33,7 @@ BUSY_TIMEOUT_SECONDS = 30.0  # how long another process may hold the file's writ
 MAX_WAITING_QUERIES = 4_096  # before new ones are answered 503
 READER_THREADS = 4
 READ_TIMEOUT_SECONDS = 30.0
-_PROGRESS_INTERVAL = 100_000  # virtual-machine steps between two looks at the clock, about 5 ms
+_WATCH_SECONDS = 0.5  # between two looks for queries that take too long
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -43,20 +46,58 @@ def connect(path: str) -> sqlite3.Connection:
     connection.execute("PRAGMA case_sensitive_like=ON")  # LIKE distinguishes case, as in MLflow and PostgreSQL
     connection.execute("PRAGMA wal_autocheckpoint=4000")
     connection.execute("PRAGMA journal_size_limit=67108864")
-    # A LIKE pattern is matched inside one step of SQLite's machine, where no time limit can reach it.
+    # A LIKE pattern is matched inside one step of SQLite's machine, where no interrupt can reach it.
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 10_000)
     return connection
+
+
+class _Reader:
+    """The connection of one reader thread, and until when its query may run."""
+
+    def __init__(self, path: str) -> None:
+        self.connection = connect(path)
+        self.connection.execute("PRAGMA query_only=ON")
+        self.connection.execute("PRAGMA cache_size=-8000")
+        self.connection.create_function("regexp", 2, matches_pattern, deterministic=True)
+        self._transaction = Transaction(self.connection, SQLITE)
+        self._deadline = math.inf
+        self._lock = threading.Lock()  # an interrupt must never hit the query after the one it is meant for
+
+    def run(self, query: Callable[[Transaction], T], timeout: float) -> T:
+        """Runs a query in a read transaction."""
+        self._set_deadline(time.monotonic() + timeout)
+        try:
+            self.connection.execute("BEGIN")
+            return query(self._transaction)
+        finally:
+            self._set_deadline(math.inf)
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+
+    def interrupt_if_overdue(self) -> None:
+        """Stops a query past its deadline at the next row; called from another thread."""
+        with self._lock:
+            if time.monotonic() > self._deadline:
+                self.connection.interrupt()
+
+    def _set_deadline(self, deadline: float) -> None:
+        with self._lock:
+            self._deadline = deadline
 
 
 class SqliteDatabase:
     """The database in one file, opened by one process (several processes may share the file)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read_timeout: float = READ_TIMEOUT_SECONDS) -> None:
         self.path = path
+        self._read_timeout = read_timeout
         self._waiting_queries = 0
+        self._scans = ScanSlots(READER_THREADS // 2)
         self._local = threading.local()
-        self._reader_connections: list[sqlite3.Connection] = []
-        self._readers = ThreadPoolExecutor(READER_THREADS, "reader", self._open_reader)
+        self._open_readers: list[_Reader] = []
+        self._readers = ThreadPoolExecutor(READER_THREADS, "reader")
+        self._readers_are_done = threading.Event()
+        self._watch = threading.Thread(target=self._watch_forever, name="watch", daemon=True)
         self._writer = GroupCommit("writer", self._commit_group)
 
     def start(self) -> None:
@@ -64,19 +105,25 @@ class SqliteDatabase:
         self._connection.execute("PRAGMA cache_size=-16000")
         self._transaction = Transaction(self._connection, SQLITE)
         self._writer.start()
+        self._watch.start()
 
     def close(self) -> None:
         self._writer.close()
         self._readers.shutdown()
-        for connection in self._reader_connections:
-            connection.close()
+        self._readers_are_done.set()
+        self._watch.join()
+        for reader in self._open_readers:
+            reader.connection.close()
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
     # Reading
 
-    async def read(self, query: Callable[[Transaction], T]) -> T:
+    async def read(self, query: Callable[[Transaction], T], *, may_scan: bool = False) -> T:
+        if may_scan:
+            async with self._scans.slot():
+                return await self.read(query)
         if self._waiting_queries >= MAX_WAITING_QUERIES:
             raise TemporarilyUnavailable("The server has too many queries waiting; try again shortly")
         self._waiting_queries += 1
@@ -85,34 +132,30 @@ class SqliteDatabase:
         finally:
             self._waiting_queries -= 1
 
-    def _open_reader(self) -> None:
-        connection = connect(str(self.path))
-        connection.execute("PRAGMA query_only=ON")
-        connection.execute("PRAGMA cache_size=-8000")
-        connection.set_progress_handler(self._is_overdue, _PROGRESS_INTERVAL)
-        self._local.transaction = Transaction(connection, SQLITE)
-        self._reader_connections.append(connection)
-
-    def _is_overdue(self) -> bool:
-        return bool(time.monotonic() > self._local.deadline)
-
     def _run_query(self, query: Callable[[Transaction], T]) -> T:
-        transaction: Transaction = self._local.transaction
-        self._local.deadline = time.monotonic() + READ_TIMEOUT_SECONDS
-        transaction.connection.execute("BEGIN")
         try:
-            return query(transaction)
+            return self._reader().run(query, self._read_timeout)
         except sqlite3.OperationalError as error:
-            if "interrupted" in str(error):
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 raise InvalidParameterValue(
-                    f"The query took longer than {READ_TIMEOUT_SECONDS:.0f} seconds; narrow its filter"
+                    f"The query took longer than {self._read_timeout:g} seconds; narrow its filter"
                 ) from None
             if "LIKE or GLOB pattern too complex" in str(error):
                 raise InvalidParameterValue("A LIKE pattern can have at most 10,000 bytes") from None
-            raise
-        finally:
-            self._local.deadline = float("inf")
-            transaction.connection.execute("ROLLBACK")
+            raise _told(error) from error
+
+    def _reader(self) -> _Reader:
+        """The reader of this thread."""
+        reader: _Reader | None = getattr(self._local, "reader", None)
+        if reader is None:
+            reader = self._local.reader = _Reader(str(self.path))
+            self._open_readers.append(reader)
+        return reader
+
+    def _watch_forever(self) -> None:
+        while not self._readers_are_done.wait(_WATCH_SECONDS):
+            for reader in self._open_readers:
+                reader.interrupt_if_overdue()
 
     # Writing
 
@@ -125,7 +168,8 @@ class SqliteDatabase:
             connection.execute("BEGIN IMMEDIATE")
             outcomes = run_together(group, self._transaction)
             if outcomes is None:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite ends one by itself when the disk is full
+                    connection.execute("ROLLBACK")
                 connection.execute("BEGIN IMMEDIATE")
                 outcomes = [self._run_in_savepoint(command) for command in group]
             connection.execute("COMMIT")
@@ -134,21 +178,27 @@ class SqliteDatabase:
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
-                logger.warning("A commit failed: %s", error)
-                failure = TemporarilyUnavailable(f"The database could not take the write: {error}")
-                return [Failure(failure)] * len(group)
-            logger.exception("A commit failed")
-            return [Failure(error)] * len(group)
+            return [Failure(_told(error))] * len(group)
 
     def _run_in_savepoint(self, command: Command) -> Any:
         self._connection.execute("SAVEPOINT command")
         try:
             outcome = command.run(self._transaction)
         except Exception as error:
-            if not isinstance(error, MlflowError):
-                logger.warning("A command failed and was rolled back: %r", error)
-            outcome = Failure(error)
+            # With the transaction gone, what came next would be written command by command, and stay although the whole
+            # group is answered with an error.
+            if not self._connection.in_transaction:
+                raise
+            outcome = Failure(_told(error))
             self._connection.execute("ROLLBACK TO command")
         self._connection.execute("RELEASE command")
         return outcome
+
+
+def _told(error: BaseException) -> BaseException:
+    """What a client hears of an error: where SQLite complains of its surroundings (a full disk, a lock that lasts), not
+    of the statement, the client may try again."""
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+        logger.warning("The database failed: %s", error)
+        return TemporarilyUnavailable(f"The database cannot be used now: {error}")
+    return error

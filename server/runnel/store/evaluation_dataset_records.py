@@ -1,0 +1,255 @@
+"""The records of evaluation datasets in SQL."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from runnel.domain import limits, page_tokens
+from runnel.domain.errors import InvalidParameterValue
+from runnel.domain.evaluation_dataset_records import (
+    KeptRecord,
+    SentRecord,
+    check_size,
+    extend_schema,
+    merge,
+    new_record,
+    parse_schema,
+    render_record,
+)
+from runnel.domain.evaluation_datasets import dataset_digest, profile_of, record_count
+from runnel.store.evaluation_datasets import get_dataset_key, lock_dataset, not_found
+from runnel.store.experiments import now_in_milliseconds
+from runnel.store.schema import evaluation_dataset_records as records
+from runnel.store.schema import evaluation_datasets
+from runnel.store.statements import RowsStatement, Statement, Transaction
+
+_BATCH_SIZE = 1_000  # records that are written at once
+
+_KEPT = (
+    records.c.inputs,
+    records.c.outputs,
+    records.c.expectations,
+    records.c.tags,
+    records.c.source,
+    records.c.created_by,
+    records.c.last_updated_by,
+)
+_RECORD: tuple[tuple[str, Any], ...] = (
+    ("dataset_record_id", sa.Text()),
+    ("input_hash", sa.Text()),
+    ("size", sa.BigInteger()),
+    ("inputs", sa.Text()),
+    ("outputs", sa.Text()),
+    ("expectations", sa.Text()),
+    ("tags", sa.Text()),
+    ("source", sa.Text()),
+    ("created_by", sa.Text()),
+    ("last_updated_by", sa.Text()),
+)
+
+
+def _upsert_records(d: Any, rows: sa.FromClause) -> Any:
+    insert = d.insert(records)
+    names = [name for name, _ in _RECORD]
+    source = sa.select(
+        *[rows.c[name] for name in names],
+        sa.bindparam("dataset"),
+        sa.bindparam("now"),
+        sa.bindparam("now"),
+    ).where(sa.true())
+    changed = ("size", "outputs", "expectations", "tags", "last_updated_by", "last_update_time")
+    return insert.from_select([*names, "dataset_id", "created_time", "last_update_time"], source).on_conflict_do_update(
+        index_elements=["dataset_id", "input_hash"], set_={name: insert.excluded[name] for name in changed}
+    )
+
+
+# One row per input hash; of a record that is there, what cannot change is left out.
+UPSERT_RECORDS = RowsStatement(_RECORD, _upsert_records)
+SELECT_KEPT_SIZES = Statement(
+    lambda d: sa.select(records.c.input_hash, records.c.size).where(
+        records.c.dataset_id == sa.bindparam("dataset"), d.is_in(records.c.input_hash, "hashes")
+    )
+)
+SELECT_KEPT = Statement(
+    lambda d: sa.select(records.c.input_hash, *_KEPT).where(
+        records.c.dataset_id == sa.bindparam("dataset"), d.is_in(records.c.input_hash, "hashes")
+    )
+)
+SET_SUMMARY = Statement(
+    lambda d: (
+        sa.update(evaluation_datasets)
+        .where(evaluation_datasets.c.id == sa.bindparam("dataset"))
+        .values(
+            schema=sa.bindparam("new_schema"),
+            profile=sa.bindparam("new_profile"),
+            digest=sa.bindparam("new_digest"),
+            last_update_time=sa.bindparam("now"),
+            last_updated_by=sa.bindparam("user"),
+        )
+    )
+)
+SET_PROFILE = Statement(
+    lambda d: (
+        sa.update(evaluation_datasets)
+        .where(evaluation_datasets.c.id == sa.bindparam("dataset"))
+        .values(profile=sa.bindparam("new_profile"))
+    )
+)
+SELECT_SIZES = Statement(
+    lambda d: (
+        sa.select(records.c.id, records.c.size)
+        .where(records.c.dataset_id == sa.bindparam("dataset"), records.c.id > sa.bindparam("position"))
+        .order_by(records.c.id)
+        .limit(sa.bindparam("limit"))
+    )
+)
+SELECT_PAGE = Statement(
+    lambda d: (
+        sa.select(records.c.dataset_record_id, records.c.created_time, records.c.last_update_time, *_KEPT)
+        .where(
+            records.c.dataset_id == sa.bindparam("dataset"),
+            records.c.id > sa.bindparam("position"),
+            records.c.id <= sa.bindparam("last"),
+        )
+        .order_by(records.c.id)
+    )
+)
+DELETE_RECORDS = Statement(
+    lambda d: sa.delete(records).where(
+        records.c.dataset_id == sa.bindparam("dataset"), d.is_in(records.c.dataset_record_id, "ids")
+    )
+)
+
+
+def upsert_dataset_records(tx: Transaction, dataset_id: str, sent: Iterable[SentRecord]) -> tuple[int, int]:
+    """Adds records, or merges them into those with the same inputs; how many were new, and how many were there.
+
+    They are taken from ``sent`` batch by batch. Schema, profile, digest and who changed the dataset last follow.
+    """
+    ref = lock_dataset(tx, dataset_id)
+    if ref is None:
+        raise not_found(dataset_id)
+    now = now_in_milliseconds()
+    schema = parse_schema(ref.schema)
+    inserted = updated = 0
+    user = None
+    for batch in _batches(tx, ref.id, sent):
+        new_count = _write_batch(tx, ref.id, batch, now)
+        inserted += new_count
+        updated += len(batch) - new_count
+        for record in batch:
+            extend_schema(schema, record)
+            user = record.user or user
+    has_schema = ref.schema is not None or inserted + updated > 0
+    count = record_count(ref.profile) + inserted
+    tx.execute(
+        SET_SUMMARY,
+        dataset=ref.id,
+        new_schema=json.dumps(schema) if has_schema else None,
+        new_profile=profile_of(count) if count else ref.profile,
+        new_digest=dataset_digest(ref.name, now),
+        now=now,
+        user=user,
+    )
+    return inserted, updated
+
+
+def _batches(tx: Transaction, dataset: int, sent: Iterable[SentRecord]) -> Iterator[list[SentRecord]]:
+    """The records in batches of which the dataset holds so little that it can be read at once."""
+    iterator = iter(sent)
+    while records_left := list(islice(iterator, _BATCH_SIZE)):
+        hashes = [record.input_hash for record in records_left]
+        sizes = dict(tx.rows(SELECT_KEPT_SIZES, dataset=dataset, hashes=hashes))
+        while records_left:
+            count = _count_within_limit([sizes.get(record.input_hash, 0) for record in records_left])
+            yield records_left[:count]
+            records_left = records_left[count:]
+
+
+def _count_within_limit(sizes: Sequence[int]) -> int:
+    """How many of some records can be in memory at once, by their sizes; one always can."""
+    total = 0
+    for index, size in enumerate(sizes):
+        total += size
+        if index and total > limits.MAX_DATASET_RECORDS_LENGTH:
+            return index
+    return len(sizes)
+
+
+def _write_batch(tx: Transaction, dataset: int, batch: Sequence[SentRecord], now: int) -> int:
+    """Writes records one after the other; how many of them were new."""
+    hashes = [record.input_hash for record in batch]
+    kept = {row[0]: KeptRecord(*row[1:]) for row in tx.rows(SELECT_KEPT, dataset=dataset, hashes=hashes)}
+    new_count = 0
+    for input_hash, record in zip(hashes, batch, strict=True):
+        if input_hash in kept:
+            merge(kept[input_hash], record)
+        else:
+            kept[input_hash] = new_record(record)
+            new_count += 1
+        check_size(kept[input_hash], record.path)
+    # Once each, in the order in which they were sent.
+    rows = [_row(input_hash, kept[input_hash]) for input_hash in dict.fromkeys(hashes)]
+    tx.write_rows(UPSERT_RECORDS, rows, dataset=dataset, now=now)
+    return new_count
+
+
+def _row(input_hash: str, record: KeptRecord) -> tuple[Any, ...]:
+    return (
+        f"dr-{uuid.uuid4().hex}",
+        input_hash,
+        record.size,
+        record.inputs,
+        record.outputs,
+        record.expectations,
+        record.tags,
+        record.source,
+        record.created_by,
+        record.last_updated_by,
+    )
+
+
+def get_dataset_records(
+    tx: Transaction, dataset_id: str, max_results: int, page_token: str
+) -> tuple[list[str], str | None]:
+    """A page of records, each as JSON, in the order in which they came, and the token of the next page.
+
+    A page ends earlier where it would hold too many characters. A dataset that is not there has no records.
+    """
+    dataset = get_dataset_key(tx, dataset_id)
+    if dataset is None:
+        return [], None
+    identity = ("evaluation dataset records", dataset_id)
+    position = 0
+    if page_token:
+        (value,) = page_tokens.decode_page_token(page_token, identity, 1)
+        if not isinstance(value, int):
+            raise InvalidParameterValue("Invalid page token: it holds a value of another type than a record's position")
+        position = value
+    sizes = tx.rows(SELECT_SIZES, dataset=dataset, position=position, limit=max_results + 1)
+    count = _count_within_limit([size for _, size in sizes[:max_results]])
+    if count == 0:
+        return [], None
+    last = sizes[count - 1][0]
+    page = [
+        render_record(dataset_id, record_id, KeptRecord(*kept), created, updated)
+        for record_id, created, updated, *kept in tx.rows(SELECT_PAGE, dataset=dataset, position=position, last=last)
+    ]
+    return page, page_tokens.encode_page_token([last], identity) if count < len(sizes) else None
+
+
+def delete_dataset_records(tx: Transaction, dataset_id: str, record_ids: Sequence[str]) -> int:
+    """Removes records for good; how many of them were there. A dataset that is not there has none."""
+    ref = lock_dataset(tx, dataset_id)
+    if ref is None:
+        return 0
+    deleted = tx.execute(DELETE_RECORDS, dataset=ref.id, ids=list(record_ids)).rowcount
+    if deleted:
+        tx.execute(SET_PROFILE, dataset=ref.id, new_profile=profile_of(record_count(ref.profile) - deleted))
+    return deleted
