@@ -31,9 +31,7 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def new_database(
-    backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> NewDatabase:
+def new_database(backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
     """Makes the --backend-store-uri of an empty database."""
     if backend == "sqlite":
         return lambda: f"sqlite:///{tmp_path_factory.mktemp(backend)}/mlflow.db"

@@ -1,4 +1,4 @@
-"""The tracking core: experiments, runs with their metrics, params, tags and datasets, logged models, and traces.
+"""The tracking core: experiments, runs with all that is theirs, logged models, traces, and evaluation datasets.
 
 A revision is frozen once it has been released: it spells out every name and type, and imports nothing of the package.
 """
@@ -51,6 +51,8 @@ def upgrade() -> None:
     create_traces()
     create_spans()
     create_assessments()
+    create_evaluation_datasets()
+    create_evaluation_dataset_records()
 
 
 def create_experiments() -> None:
@@ -405,3 +407,72 @@ def create_assessments() -> None:
         ["experiment_id", "name", sa.text("substr(value, 1, 100)"), "trace_id"],
     )
     op.create_index("ix_assessments_run", "assessments", ["run_uuid"])
+
+
+def create_evaluation_datasets() -> None:
+    op.create_table(
+        "evaluation_datasets",
+        Column("id", Id, nullable=False),
+        Column("dataset_id", Text, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("schema", Text),
+        Column("profile", Text),
+        Column("last_position", BigInteger, nullable=False),
+        Column("digest", Text, nullable=False),
+        Column("created_time", BigInteger, nullable=False),
+        Column("last_update_time", BigInteger, nullable=False),
+        Column("created_by", Text),
+        Column("last_updated_by", Text),
+        PrimaryKeyConstraint("id", name="pk_evaluation_datasets"),
+        UniqueConstraint("dataset_id", name="uq_evaluation_datasets_dataset_id"),
+    )
+    op.create_index("ix_evaluation_datasets_created", "evaluation_datasets", ["created_time", "id"])
+    op.create_index("ix_evaluation_datasets_updated", "evaluation_datasets", ["last_update_time", "id"])
+    op.create_index("ix_evaluation_datasets_name", "evaluation_datasets", ["name", "id"])
+    create_clustered_table(
+        "evaluation_dataset_tags",
+        Column("dataset_id", BigInteger, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("value", Text, nullable=False),
+        PrimaryKeyConstraint("dataset_id", "key", name="pk_evaluation_dataset_tags"),
+    )
+    op.create_index(
+        "ix_evaluation_dataset_tags_search",
+        "evaluation_dataset_tags",
+        ["key", sa.text("substr(value, 1, 100)"), "dataset_id"],
+    )
+    create_clustered_table(
+        "evaluation_dataset_experiments",
+        Column("dataset_id", BigInteger, nullable=False),
+        Column("experiment_id", BigInteger, nullable=False),
+        Column("created_time", BigInteger, nullable=False),
+        PrimaryKeyConstraint("dataset_id", "experiment_id", name="pk_evaluation_dataset_experiments"),
+    )
+    op.create_index(
+        "ix_evaluation_dataset_experiments_experiment",
+        "evaluation_dataset_experiments",
+        ["experiment_id", "dataset_id"],
+    )
+
+
+def create_evaluation_dataset_records() -> None:
+    create_clustered_table(
+        "evaluation_dataset_records",
+        Column("dataset_id", BigInteger, nullable=False),
+        Column("position", BigInteger, nullable=False),
+        Column("dataset_record_id", Text, nullable=False),
+        Column("input_key", Text, nullable=False),
+        Column("size", BigInteger, nullable=False),
+        Column("created_time", BigInteger, nullable=False),
+        Column("last_update_time", BigInteger, nullable=False),
+        Column("created_by", Text),
+        Column("last_updated_by", Text),
+        Column("inputs", Text, nullable=False),
+        Column("outputs", Text),
+        Column("expectations", Text),
+        Column("tags", Text, nullable=False),
+        Column("source", Text),
+        PrimaryKeyConstraint("dataset_id", "position", name="pk_evaluation_dataset_records"),
+        UniqueConstraint("dataset_record_id", name="uq_evaluation_dataset_records_dataset_record_id"),
+        UniqueConstraint("input_key", name="uq_evaluation_dataset_records_input_key"),
+    )

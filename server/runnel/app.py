@@ -13,8 +13,9 @@ from runnel.api.routes import ROUTES
 from runnel.api.routing import Dispatcher
 from runnel.api.services import Services
 from runnel.artifacts import locations
+from runnel.artifacts.s3 import S3Settings
 from runnel.artifacts.store import RemoteArtifactStore, open_store
-from runnel.config import Settings, s3_settings
+from runnel.config import Settings, s3_arguments
 from runnel.domain.experiments import DEFAULT_EXPERIMENT_ID
 from runnel.log import LOG, configure_logging
 from runnel.security import DEFAULT_ALLOWED_HOSTS, SecuritySettings, secure
@@ -31,7 +32,7 @@ def open_services(settings: Settings) -> Services:
     """The parts of a server, not started yet. Raises ValueError where a setting names something unusable."""
     root = settings.default_artifact_root
     has_own_root = locations.proxied_path(root) is None and (locations.is_local(root) or locations.is_s3(root))
-    s3 = s3_settings()
+    s3 = S3Settings(**s3_arguments())
     return Services(
         settings=settings,
         database=open_database(

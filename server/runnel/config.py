@@ -15,11 +15,10 @@ from typing import Any, Literal
 
 import click
 
-from runnel.artifacts.s3 import MAX_PRESIGNED_SECONDS, S3Settings
-
 DEFAULT_BACKEND_STORE_URI = "sqlite:///mlflow.db"
 DEFAULT_ARTIFACTS_DESTINATION = "./mlartifacts"
 PROXIED_ARTIFACT_ROOT = "mlflow-artifacts:/"
+MAX_PRESIGNED_SECONDS = 7 * 24 * 60 * 60  # S3 refuses URLs that are to be valid for longer
 
 # How settings travel from the process that was started to its worker processes.
 _WORKER_SETTINGS = "RUNNEL_WORKER_SETTINGS"
@@ -250,14 +249,16 @@ def settings_from_flags(flags: Mapping[str, Any]) -> Settings:
     return Settings(**{field.name: values[field.name] for field in fields(Settings)})
 
 
-def s3_settings() -> S3Settings:
+def s3_arguments() -> dict[str, Any]:
     """How S3 is reached, by the variables that MLflow has for it; ValueError where one is wrong.
 
-    Credentials and the rest of ``AWS_*`` are boto3's to read.
+    They are the arguments of ``S3Settings``. Credentials and the rest of ``AWS_*`` are boto3's to read.
     """
     checksums = ("when_required", "when_supported")
-    return S3Settings(
-        endpoint_url=_endpoint_url("MLFLOW_S3_ENDPOINT_URL"),
+    return dict(
+        endpoint_url=_endpoint_url("MLFLOW_S3_ENDPOINT_URL")
+        or _endpoint_url("AWS_ENDPOINT_URL_S3")
+        or _endpoint_url("AWS_ENDPOINT_URL"),
         public_endpoint_url=_endpoint_url("RUNNEL_S3_PUBLIC_ENDPOINT_URL"),
         # AWS_REGION is what other programs of AWS read; boto3 does not.
         region=os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or None,

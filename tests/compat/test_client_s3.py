@@ -55,8 +55,9 @@ def log_and_read_back(server: ServerProcess, folder: Path) -> str:
     return uri
 
 
-def paths_of(server: ServerProcess) -> list[str]:
-    """The first lines of the requests for artifacts so far."""
+def requests_for_artifacts(server: ServerProcess) -> list[str]:
+    """The lines of the access log about artifacts; the server has ended then."""
+    server.stop()
     return [line for line in server.log.splitlines() if "/mlflow-artifacts/" in line]
 
 
@@ -69,8 +70,9 @@ def test_files_arrive_with_and_without_the_way_past_the_server(
         monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", enabled)
         monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", enabled)
     assert log_and_read_back(server, tmp_path).startswith("mlflow-artifacts:/")
-    sent = [line for line in paths_of(server) if " PUT " in line and "large" in line]
-    read = [line for line in paths_of(server) if " GET " in line and "large" in line]
+    of_large_file = [line for line in requests_for_artifacts(server) if "large" in line]
+    sent = [line for line in of_large_file if " PUT " in line]
+    read = [line for line in of_large_file if " GET " in line]
     past_the_server = enabled != "false"  # a client that is not told asks the server
     assert sent == [] if past_the_server else len(sent) == 1
     assert all(("/presigned/" in line) == past_the_server for line in read)
@@ -85,4 +87,4 @@ def test_a_client_reaches_the_default_artifact_root_itself(
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     assert log_and_read_back(server, tmp_path).startswith(f"s3://{bucket}/root/")
-    assert paths_of(server) == []
+    assert requests_for_artifacts(server) == []

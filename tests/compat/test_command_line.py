@@ -6,16 +6,19 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from docs.generate_tables import README
 from tests.server_process import clean_environment
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 # Where Runnel means something else by default, with the reason.
 OTHER_DEFAULTS = {
     "--workers": "one process serves many clients",
+    "--backend-store-uri": "mlflow decides when it starts, and takes this one unless there is a folder ./mlruns",
     "--default-artifact-root": "both decide when they start, and alike",
 }
 

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from tests.compat import asks_artifacts, asks_experiments, asks_runs, asks_search
+from tests.compat import asks_artifacts, asks_experiments, asks_models, asks_runs, asks_search
 from tests.compat.compare import differences
 from tests.compat.exchange import Answer, Ask, play
 from tests.compat.field_policy import DEVIATIONS
@@ -24,6 +24,7 @@ ASKS: list[Ask] = [
     *asks_runs.DELETE,
     *asks_search.SEARCH,
     *asks_artifacts.ARTIFACTS,
+    *asks_models.LOGGED_MODELS,
 ]
 
 MEANT = {what: deviation for deviation in DEVIATIONS for what in deviation.asks}

@@ -90,7 +90,9 @@ def test_what_is_no_folder_has_no_entries(api: Api, root: str) -> None:
         assert api.get(FILES, path=path) == {"files": []}
 
 
-@pytest.mark.parametrize("name", ["a b", "ü日本🚀", "100%25 sure%3F", "a+b&c=d", "'quotes\"", "semi;colon", ".hidden", "a%2525"])
+@pytest.mark.parametrize(
+    "name", ["a b", "ü日本🚀", "100%25 sure%3F", "a+b&c=d", "'quotes\"", "semi;colon", ".hidden", "a%2525"]
+)
 def test_names_are_kept_as_they_are(api: Api, root: str, name: str) -> None:
     plain = httpx.URL(f"http://x/{name}").path.removeprefix("/")
     stored(api, f"{root}/{name}", b"content")

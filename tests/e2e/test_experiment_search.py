@@ -174,7 +174,15 @@ def test_an_experiment_made_while_paging_does_not_shift_the_pages(api: Api) -> N
 def test_a_page_token_belongs_to_its_search(known: Known) -> None:
     token = known.api.post(PATH, max_results=1)["next_page_token"]
     other_searches = [{"filter": "name != 'x'"}, {"order_by": ["name"]}, {"view_type": "ALL"}]
-    changed = [("A" if token[0] != "A" else "B") + token[1:], token[:-4], token + "AAAA", "abc", "é", "=" * 500, "A" * 200_000]
+    changed = [
+        ("A" if token[0] != "A" else "B") + token[1:],
+        token[:-4],
+        token + "AAAA",
+        "abc",
+        "é",
+        "=" * 500,
+        "A" * 200_000,
+    ]
     wrong = [(token, fields) for fields in other_searches] + [(text, {}) for text in changed]
     for text, fields in wrong:
         assert known.api.post_refused(PATH, max_results=1, page_token=text, **fields) == invalid(

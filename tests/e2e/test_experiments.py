@@ -109,7 +109,9 @@ def test_the_longest_tag_is_kept_whole(api: Api, experiment_id: str) -> None:
     assert tags_of(api.experiment(experiment_id)) == {key: value}
 
 
-@pytest.mark.parametrize("location", ["s3://bucket/prefix", "/mnt/shared/artifacts", "file:///mnt/artifacts", "gs://b/p"])
+@pytest.mark.parametrize(
+    "location", ["s3://bucket/prefix", "/mnt/shared/artifacts", "file:///mnt/artifacts", "gs://b/p"]
+)
 def test_an_experiment_keeps_the_artifact_location_it_was_given(api: Api, location: str) -> None:
     experiment_id = api.new_experiment(artifact_location=location)
     assert api.experiment(experiment_id)["artifact_location"] == location

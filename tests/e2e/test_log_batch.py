@@ -94,7 +94,10 @@ CHARACTERS = (
         ({"metrics": [metric("a", "x")]}, wrong_type("metrics[0].value", '"x"', "str")),
         ({"metrics": [metric("a", 1) | {"step": "x"}]}, wrong_type("metrics[0].step", '"x"', "str")),
         ({"metrics": [metric("a", 1) | {"timestamp": 1.5}]}, wrong_type("metrics[0].timestamp", "1.5", "float")),
-        ({"metrics": [metric("a?", 1)]}, invalid(f"Invalid value \"a?\" for parameter 'metrics[0].name' supplied: {CHARACTERS}")),
+        (
+            {"metrics": [metric("a?", 1)]},
+            invalid(f"Invalid value \"a?\" for parameter 'metrics[0].name' supplied: {CHARACTERS}"),
+        ),
         ({"metrics": [metric("a" * 251, 1)]}, invalid("'Metric name' exceeds the maximum length of 250 characters")),
         (
             {"metrics": [metric("a", 1, -1)]},
@@ -108,17 +111,23 @@ CHARACTERS = (
         ({"metrics": [None]}, wrong_type("metrics[0]", "null", "NoneType")),
         ({"params": [{"value": "x"}]}, missing("params[0].key")),
         ({"params": pairs(n="1") + [{"key": "n", "value": 5}]}, wrong_type("params[1].value", "5", "int")),
-        ({"params": pairs(**{"a?": "1"})}, invalid(f"Invalid value \"a?\" for parameter 'params[0].key' supplied: {CHARACTERS}")),
+        (
+            {"params": pairs(**{"a?": "1"})},
+            invalid(f"Invalid value \"a?\" for parameter 'params[0].key' supplied: {CHARACTERS}"),
+        ),
         ({"params": pairs(**{"a" * 251: "1"})}, invalid("'Param key' exceeds the maximum length of 250 characters")),
         (
             {"params": pairs(a="1") + pairs(b="1") + pairs(a="1")},
             invalid(
-                "Duplicate parameter keys have been submitted: ['a']. Please ensure the request contains only one param "
-                "value per param key."
+                "Duplicate parameter keys have been submitted: ['a']. Please ensure the request contains only one "
+                "param value per param key."
             ),
         ),
         ({"tags": [{"value": "x"}]}, missing("tags[0].key")),
-        ({"tags": pairs(**{"a?": "1"})}, invalid(f"Invalid value \"a?\" for parameter 'tags[0].key' supplied: {CHARACTERS}")),
+        (
+            {"tags": pairs(**{"a?": "1"})},
+            invalid(f"Invalid value \"a?\" for parameter 'tags[0].key' supplied: {CHARACTERS}"),
+        ),
         ({"tags": pairs(**{"a" * 251: "1"})}, invalid("'tags[0].key' exceeds the maximum length of 250 characters")),
     ],
 )
@@ -162,7 +171,9 @@ def test_a_batch_that_changes_a_param_logs_nothing(api: Api, run_id: str) -> Non
 
 def test_a_batch_names_a_run(api: Api) -> None:
     assert api.post_refused(PATH, **GOOD) == missing("run_id")
-    assert api.post_refused(PATH, run_id="a b", **GOOD) == invalid("Invalid value \"a b\" for parameter 'run_id' supplied.")
+    assert api.post_refused(PATH, run_id="a b", **GOOD) == invalid(
+        "Invalid value \"a b\" for parameter 'run_id' supplied."
+    )
 
 
 def test_a_refused_batch_leaves_its_neighbours_whole(api: Api, run_id: str) -> None:
@@ -170,7 +181,11 @@ def test_a_refused_batch_leaves_its_neighbours_whole(api: Api, run_id: str) -> N
     api.post(PATH, run_id=run_id, params=pairs(taken="1"))
 
     def send(number: int) -> int:
-        batch = {"metrics": [metric(f"m{number}", 1)], "params": numbered(3, f"p{number}-"), "tags": numbered(3, f"t{number}-")}
+        batch = {
+            "metrics": [metric(f"m{number}", 1)],
+            "params": numbered(3, f"p{number}-"),
+            "tags": numbered(3, f"t{number}-"),
+        }
         if number % 4 == 0:
             batch["params"] += pairs(taken="2")
         return api.send("POST", PATH, json={"run_id": run_id, **batch}).status_code

@@ -29,7 +29,7 @@ WRONG_KEYS: list[tuple[Any, Refusal]] = [
     ("a?", invalid(BAD_CHARACTERS)),
     ("a/../b", invalid(PATH_LIKE)),
 ]
-TEXTS = ["0.1", "", " ", "日本 🚀", "line\nbreak\ttab", '"quoted" \\ \'text\'', "%_", "x" * 6000, "null", "\x01\x7f"]
+TEXTS = ["0.1", "", " ", "日本 🚀", "line\nbreak\ttab", "\"quoted\" \\ 'text'", "%_", "x" * 6000, "null", "\x01\x7f"]
 
 
 # Params

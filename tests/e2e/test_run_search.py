@@ -25,7 +25,9 @@ class Known:
         self.api = api
         self.first, self.second = api.new_experiment(), api.new_experiment()
         self.ids: dict[str, str] = {}
-        self._add("one", self.first, 1000, "ann", {"acc": 0.5, "loss": 2.0, "my metric": 1}, {"lr": "0.1", "model": "a"})
+        self._add(
+            "one", self.first, 1000, "ann", {"acc": 0.5, "loss": 2.0, "my metric": 1}, {"lr": "0.1", "model": "a"}
+        )
         self._add("two", self.first, 2000, "Ann", {"acc": 0.9, "loss": "NaN"}, {"lr": "0.1", "model": "A%b"})
         self._add("three", self.second, 3000, "bob", {"acc": "Infinity", "loss": -1}, {"lr": "", "quote": "it's"})
         self._add("four", self.second, 3500, "b_b", {"loss": 0}, {"lr": "x" * 150})
@@ -251,7 +253,10 @@ def test_a_search_of_many_experiments_is_answered(api: Api, experiment_id: str) 
         ("params.lr = '1' OR params.lr = '2'", "Invalid clause(s) in filter string: 'OR' "),
         ("tags.env RLIKE 'd.*'", "Invalid comparator 'RLIKE' not one of "),
         ("start_time = 'a'", "Expected numeric value type for numeric attribute: start_time. Found 'a'"),
-        ("run_id IN ()", "While parsing a list in the query, expected a non-empty list of string values, but got empty "),
+        (
+            "run_id IN ()",
+            "While parsing a list in the query, expected a non-empty list of string values, but got empty ",
+        ),
         ("run_id IN ('a'", "While parsing a list in the query, "),
         ("foo = 'x'", "Invalid attribute key 'foo' specified. Valid keys are "),
         ("foo.bar = 'x'", "Invalid entity type 'foo'. Valid values are ['metric', 'parameter', 'tag', 'attribute', "),
@@ -264,9 +269,7 @@ def test_a_search_of_many_experiments_is_answered(api: Api, experiment_id: str) 
         ("params.a = 'b' AND " * 101, "The filter has more than the 100 comparisons allowed."),
     ],
 )
-def test_a_wrong_filter_is_refused_with_the_reason(
-    api: Api, experiment_id: str, filter: str, problem: str
-) -> None:
+def test_a_wrong_filter_is_refused_with_the_reason(api: Api, experiment_id: str, filter: str, problem: str) -> None:
     refused = api.post_refused(PATH, experiment_ids=[experiment_id], filter=filter)
     assert (refused.status, refused.error_code) == (400, "INVALID_PARAMETER_VALUE")
     assert refused.message.startswith(problem)

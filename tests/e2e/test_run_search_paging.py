@@ -183,7 +183,9 @@ def random_condition(rng: random.Random) -> Condition:
         "LIKE": like(text),
         "ILIKE": like(text, re.IGNORECASE),
     }[operator]
-    return Condition(f"{name}.{key} {operator} '{text}'", lambda run: key in getattr(run, name) and match(getattr(run, name)[key]))
+    return Condition(
+        f"{name}.{key} {operator} '{text}'", lambda run: key in getattr(run, name) and match(getattr(run, name)[key])
+    )
 
 
 def random_order(rng: random.Random) -> Order:
@@ -214,7 +216,9 @@ def ids_by_page(api: Api, **fields: Any) -> list[list[str]]:
 def test_pages_hold_every_run_that_matches_once_and_in_order(model: Model, seed: int) -> None:
     rng = random.Random(seed)
     conditions = [random_condition(rng) for _ in range(rng.choice([0, 0, 1, 1, 2]))]
-    orders = list({(o.entity, o.key): o for o in (random_order(rng) for _ in range(rng.choice([0, 1, 1, 2, 3])))}.values())
+    orders = list(
+        {(o.entity, o.key): o for o in (random_order(rng) for _ in range(rng.choice([0, 1, 1, 2, 3])))}.values()
+    )
     experiment_ids = rng.sample(model.experiment_ids, rng.randint(1, EXPERIMENT_COUNT))
     view_type = rng.choice(["ACTIVE_ONLY", "ACTIVE_ONLY", "DELETED_ONLY", "ALL"])
     page_size = rng.choice([7, 20, 50, 100])

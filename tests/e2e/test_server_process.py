@@ -109,7 +109,10 @@ def test_a_port_that_is_taken_is_one_clear_sentence(start_server: StartServer, t
         (["--backend-store-uri", "mysql://u:secret@h/d"], "Invalid value for '--backend-store-uri': "),
         (["--backend-store-uri", "sqlite://"], "Invalid value for '--backend-store-uri': "),
         (["--static-prefix", "ml"], "Invalid value for '--static-prefix': it must begin with a '/' and not end with "),
-        (["--static-prefix", "/ml/"], "Invalid value for '--static-prefix': it must begin with a '/' and not end with "),
+        (
+            ["--static-prefix", "/ml/"],
+            "Invalid value for '--static-prefix': it must begin with a '/' and not end with ",
+        ),
         (["--artifacts-destination", "ftp://h/p"], "artifacts destination"),
         (["--log-format", "xml"], "Invalid value for '--log-format': 'xml' is not one of 'text', 'json'."),
         (["--max-request-bytes", "5"], "Invalid value for '--max-request-bytes': 5 is not in the range x>=1024."),
@@ -175,7 +178,7 @@ def test_a_failure_inside_tells_only_where_to_look(start_server: StartServer, tm
             assert refusal(response) == Refusal(
                 500, "INTERNAL_ERROR", f"The server failed to answer (request id {request_id}). Its log says why."
             )
-        assert "no such table: runs" in server.log
+        assert server.logged("no such table: runs")
         # The rest goes on.
         assert api.experiment(experiment_id)["lifecycle_stage"] == "active"
         api.post("experiments/set-experiment-tag", experiment_id=experiment_id, key="k", value="v")

@@ -223,7 +223,12 @@ def test_a_wrong_method_is_told_the_right_ones(api: Api, method: str, path: str,
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/2.0/mlflow/runs/nothing", "/api/2.0/mlflow/runs/get/", "/api/9.9/mlflow/runs/get", "/API/2.0/mlflow/runs/get"]
+    [
+        "/api/2.0/mlflow/runs/nothing",
+        "/api/2.0/mlflow/runs/get/",
+        "/api/9.9/mlflow/runs/get",
+        "/API/2.0/mlflow/runs/get",
+    ]
     + ["/graphql", "/nothing", "/api", "/2.0/mlflow/runs/get", "/api//2.0/mlflow/runs/get"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

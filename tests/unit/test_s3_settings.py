@@ -7,7 +7,11 @@ import os
 import pytest
 
 from runnel.artifacts.s3 import S3Settings
-from runnel.config import s3_settings
+from runnel.config import s3_arguments
+
+
+def s3_settings() -> S3Settings:
+    return S3Settings(**s3_arguments())
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +56,13 @@ def test_the_region_may_be_named_as_other_programs_of_aws_name_it(monkeypatch: p
     assert s3_settings().region == "eu-west-2"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert s3_settings().region == "eu-west-1"
+
+
+def test_the_endpoint_may_be_named_as_other_programs_of_aws_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL")  # the last one counts most
+    for number, name in enumerate(names):
+        monkeypatch.setenv(name, f"http://s3-{number}")
+        assert s3_settings().endpoint_url == f"http://s3-{number}"
 
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

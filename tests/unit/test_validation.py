@@ -61,8 +61,17 @@ def test_a_key_with_other_characters_is_refused(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "resolved"), [("", "."), (".", "."), ("a/", "a"), ("a//b", "a/b"), ("./a", "a"), ("a/./b", "a/b")]
-    + [("/a", "/a"), ("//a", "//a"), ("..", ".."), ("../a", "../a"), ("a/..", "."), ("a/../../b", "../b"), ("..a", "..a")],
+    ("key", "resolved"),
+    [("", "."), (".", "."), ("a/", "a"), ("a//b", "a/b"), ("./a", "a"), ("a/./b", "a/b")]
+    + [
+        ("/a", "/a"),
+        ("//a", "//a"),
+        ("..", ".."),
+        ("../a", "../a"),
+        ("a/..", "."),
+        ("a/../../b", "../b"),
+        ("..a", "..a"),
+    ],
 )
 def test_a_key_that_means_another_path_is_refused(key: str, resolved: str) -> None:
     assert message(check_key, key, "key", "x").endswith(f"This name would resolve to {resolved!r}")
@@ -85,7 +94,9 @@ def test_what_cannot_be_a_run_id_is_refused(run_id: str) -> None:
     assert message(check_run_id, run_id).endswith("for parameter 'run_id' supplied.")
 
 
-@pytest.mark.parametrize(("text", "number"), [("0", 0), ("12", 12), ("-1", -1), (" 7 ", 7), (str(2**63 - 1), 2**63 - 1)])
+@pytest.mark.parametrize(
+    ("text", "number"), [("0", 0), ("12", 12), ("-1", -1), (" 7 ", 7), (str(2**63 - 1), 2**63 - 1)]
+)
 def test_an_experiment_id_is_an_integer(text: str, number: int) -> None:
     assert parse_experiment_id(text) == number
 

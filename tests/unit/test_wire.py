@@ -110,7 +110,8 @@ def test_integers_come_as_numbers_or_text(value: Any, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [1.5, "1.5", "x", "", "0x10", True, [], {}, math.nan, math.inf, "inf", "nan", 2**63, str(2**63), 1e300, "1e999"]
+    "value",
+    [1.5, "1.5", "x", "", "0x10", True, [], {}, math.nan, math.inf, "inf", "nan", 2**63, str(2**63), 1e300, "1e999"],
 )
 def test_what_is_no_integer_of_64_bits_is_refused(value: Any) -> None:
     assert problem(number=value).startswith("Invalid value ")
@@ -124,7 +125,15 @@ def test_a_text_of_very_many_digits_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [(1, 1.0), (0.25, 0.25), ("0.25", 0.25), ("1e-3", 0.001), ("Infinity", math.inf), ("-inf", -math.inf), ("1e400", math.inf)],
+    [
+        (1, 1.0),
+        (0.25, 0.25),
+        ("0.25", 0.25),
+        ("1e-3", 0.001),
+        ("Infinity", math.inf),
+        ("-inf", -math.inf),
+        ("1e400", math.inf),
+    ],
 )
 def test_doubles_come_as_numbers_or_text(value: Any, number: float) -> None:
     ratio = parsed(ratio=value)["ratio"]
@@ -235,7 +244,9 @@ def test_a_body_is_a_json_object(body: bytes, value: dict[str, Any]) -> None:
     assert parse_json_object(body) == value
 
 
-@pytest.mark.parametrize("body", [b"{", b"[1, 2]", b"5", b"null", b'"text"', b"\xff", b'{"a": "\\udc00"}', b"{}{}", b'"5"'])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[1, 2]", b"5", b"null", b'"text"', b"\xff", b'{"a": "\\udc00"}', b"{}{}", b'"5"']
+)
 def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequest, match="The request body "):
         parse_json_object(body)

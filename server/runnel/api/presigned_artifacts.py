@@ -14,6 +14,7 @@ from runnel.api.artifacts import join_path, served_store, store_of
 from runnel.api.experiments import Empty
 from runnel.api.services import Services
 from runnel.artifacts.store import ArtifactStore, RemoteArtifactStore, UploadedPart
+from runnel.config import MAX_PRESIGNED_SECONDS
 from runnel.domain.errors import InvalidParameterValue, NotImplementedByServer
 from runnel.domain.validation import missing_value
 from runnel.store.logged_models import get_active_model_ref
@@ -21,7 +22,6 @@ from runnel.store.runs import get_run_info
 from runnel.store.statements import Transaction
 
 MAX_PARTS = 10_000  # of S3
-MAX_EXPIRATION_SECONDS = 7 * 24 * 60 * 60  # of S3
 UPLOAD_URL_SECONDS = 900  # MLflow's
 
 _PROXIED_SCHEMES = ("http", "https", "mlflow-artifacts")
@@ -163,7 +163,7 @@ def _target(artifact_path: str, local_path: str) -> str:
 
 
 def _check_expiration(seconds: int) -> None:
-    if not 1 <= seconds <= MAX_EXPIRATION_SECONDS:
+    if not 1 <= seconds <= MAX_PRESIGNED_SECONDS:
         raise InvalidParameterValue(
-            f"expiration must be between 1 and {MAX_EXPIRATION_SECONDS} seconds (got {seconds})."
+            f"expiration must be between 1 and {MAX_PRESIGNED_SECONDS} seconds (got {seconds})."
         )

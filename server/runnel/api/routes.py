@@ -17,7 +17,11 @@ from runnel.api import (
     presigned_artifacts,
     runs,
     server_info,
+    trace_artifacts,
+    trace_deletion,
+    trace_search,
     traces,
+    traces_v2,
 )
 from runnel.api.routing import Endpoint, command, query
 
@@ -109,6 +113,16 @@ ROUTES: list[Endpoint] = [
     command("DELETE", "/3.0/mlflow/traces/{trace_id}/tags", traces.delete_trace_tag),
     command("DELETE", "/2.0/mlflow/traces/{request_id}/tags", traces.delete_trace_tag_v2),
     command("POST", "/2.0/mlflow/traces/link-to-run", traces.link_traces_to_run),
+    command("POST", "/2.0/mlflow/traces/link-prompts", traces_v2.link_prompts_to_trace),
+    query("POST", "/3.0/mlflow/traces/search", trace_search.search_traces_v3),
+    query("GET", "/2.0/mlflow/traces", trace_search.search_traces),
+    command("POST", "/3.0/mlflow/traces/delete-traces", trace_deletion.delete_traces_v3),
+    command("POST", "/2.0/mlflow/traces/delete-traces", trace_deletion.delete_traces),
+    query("GET", "/2.0/mlflow/get-trace-artifact", trace_artifacts.get_trace_artifact),
+    query("GET", "/3.0/mlflow/get-trace-artifact", trace_artifacts.get_trace_artifact),
+    command("POST", "/2.0/mlflow/traces", traces_v2.start_trace_v2),
+    command("PATCH", "/2.0/mlflow/traces/{request_id}", traces_v2.end_trace),
+    query("GET", "/2.0/mlflow/traces/{request_id}/info", traces_v2.get_trace_info_v2),
     # Assessments
     command("POST", "/3.0/mlflow/traces/{trace_id}/assessments", assessments.create_assessment),
     query("GET", "/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}", assessments.get_assessment),

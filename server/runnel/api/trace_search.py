@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import NotRequired, TypedDict
 
+from runnel.api.experiments import parse_experiment_ids
 from runnel.api.services import Services
-from runnel.api.traces_v2 import TraceInfoV2Dict, to_trace_info_v2
 from runnel.domain import limits
-from runnel.domain.errors import InvalidParameterValue
-from runnel.domain.traces import TraceInfoDict, TraceLocation
-from runnel.domain.validation import check_max_results, parse_experiment_id
+from runnel.domain.traces import TraceInfoDict, TraceInfoV2Dict, TraceLocation, to_trace_info_v2
+from runnel.domain.validation import check_max_results
 from runnel.store import trace_search
 
 DEFAULT_RESULTS = 100
@@ -35,8 +34,8 @@ async def search_traces_v3(
     page_token: str = "",
 ) -> TracesPage:
     """A page of the traces of experiments that match a filter, newest first unless ordered otherwise."""
-    experiments = [location.mlflow_experiment for location in locations]
-    ids = [experiment.experiment_id for experiment in experiments if experiment is not None]
+    # Locations of other kinds hold no traces of this server.
+    ids = [id_ for location in locations if (id_ := location.mlflow_experiment.experiment_id)]
     traces, token = await _search(services, ids, filter, max_results, order_by, page_token)
     page: TracesPage = {"traces": traces}
     if token:
@@ -69,13 +68,9 @@ async def _search(
     page_token: str,
 ) -> tuple[list[TraceInfoDict], str | None]:
     check_max_results(max_results, limits.MAX_TRACES_PER_SEARCH)
-    if len(experiment_ids) > limits.MAX_SEARCH_EXPERIMENT_IDS:
-        raise InvalidParameterValue(
-            f"A search can name at most {limits.MAX_SEARCH_EXPERIMENT_IDS} experiments, got {len(experiment_ids)}"
-        )
     query = partial(
         trace_search.search_traces,
-        experiment_ids=[parse_experiment_id(experiment_id) for experiment_id in experiment_ids],
+        experiment_ids=parse_experiment_ids(experiment_ids),
         filter_string=filter_string,
         order_by=order_by,
         max_results=max_results,

@@ -23,7 +23,6 @@ ATTEMPTS = 3
 # After a request found nobody, others are refused for this long without trying: threads that wait for an endpoint
 # that is away would keep all others waiting.
 AWAY_SECONDS = 1.0
-MAX_PRESIGNED_SECONDS = 7 * 24 * 60 * 60  # S3 refuses URLs that are to be valid for longer
 # Connections kept for reuse; more are opened when more are needed.
 POOLED_CONNECTIONS = 32
 

@@ -1,9 +1,9 @@
 """What the search for traces can be filtered and ordered by, as in MLflow 3.17 (``SearchTraceUtils``).
 
-Beyond MLflow: ``trace_id`` and ``state`` are other names of ``request_id`` and ``status``; ``name`` and ``run_id`` take
-lists; ``text`` needs no ``trace.`` before it; a span's attribute can be compared with ``=`` and lists. A tag or metadata
-whose key happens to be ``name``, ``run_id``, ``text`` ... is that tag or metadata, where MLflow takes it for the
-attribute of that name.
+Beyond MLflow: a trace that has no name of its own is found by that of its root span; ``trace_id`` and ``state`` are
+other names of ``request_id`` and ``status``; ``name`` and ``run_id`` take lists; ``text`` needs no ``trace.`` before
+it; a span's attribute can be compared with ``=`` and lists. A tag or metadata whose key happens to be ``name``,
+``run_id``, ``text`` ... is that tag or metadata, where MLflow takes it for the attribute of that name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from runnel.domain.traces import (
     SESSION_METADATA,
     SOURCE_RUN_METADATA,
     TOKEN_USAGE_METADATA,
-    TRACE_NAME_TAG,
 )
 
 _EQUALITY = dict.fromkeys(("=", "!="), ValueType.STRING)
@@ -30,7 +29,7 @@ _ORDER = ("<", "<=", ">", ">=")
 
 _NUMBER = Field(dict.fromkeys(("=", "!=", *_ORDER), ValueType.QUOTED_OR_NUMBER), orderable=True)
 _TAG = Field(_TEXT | _ABSENCE, orderable=True)
-_TOTALS = Field(_EQUALITY | _ABSENCE)  # MLflow keeps these as numbers, which have no order as one text
+_TOTALS = Field(_EQUALITY | _ABSENCE, orderable=True)  # MLflow keeps these as numbers, and refuses to order by them
 _ASSESSMENT = Field(_TEXT | _ABSENCE | dict.fromkeys(_ORDER, ValueType.FLOAT))
 
 TRACES = FilterGrammar(
@@ -92,7 +91,6 @@ TRACES = FilterGrammar(
 
 # What has two names, and the one by which the store knows it.
 _SAME = {
-    ("tag", TRACE_NAME_TAG): ("attribute", "name"),
     ("request_metadata", SOURCE_RUN_METADATA): ("attribute", "run_id"),
     ("request_metadata", SESSION_METADATA): ("attribute", "session_id"),
     ("attribute", "text"): ("span", "content"),
@@ -117,6 +115,11 @@ def parse_trace_order_by(terms: Sequence[str]) -> tuple[Ordering, ...]:
     """The sort keys of a search for traces, under the names that the store knows."""
     orderings = []
     for ordering in parse_order_by(terms, TRACES):
+        if ordering.entity == "request_metadata" and ordering.key in (TOKEN_USAGE_METADATA, COST_METADATA):
+            raise InvalidParameterValue(
+                f"Ordering by reserved metadata '{ordering.key}' is not supported because it is represented by "
+                "multiple columns."
+            )
         entity, key = _SAME.get((ordering.entity, ordering.key), (ordering.entity, ordering.key))
         orderings.append(replace(ordering, entity=entity, key=key))
     return tuple(orderings)

@@ -26,6 +26,7 @@ SESSION_METADATA = "mlflow.trace.session"
 USER_METADATA = "mlflow.trace.user"
 TOKEN_USAGE_METADATA = "mlflow.trace.tokenUsage"
 COST_METADATA = "mlflow.trace.cost"
+SIZE_STATS_METADATA = "mlflow.trace.sizeStats"
 INFO_FINALIZED_METADATA = "mlflow.trace.infoFinalized"
 
 IN_TRACKING_STORE = "TRACKING_STORE"

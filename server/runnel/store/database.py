@@ -69,13 +69,17 @@ def database_name(backend_store_uri: str) -> str:
 
 def database_revision(backend_store_uri: str) -> str | None:
     """The schema revision of a database, None for an empty one. Raises SchemaError for one that cannot be used."""
+    from runnel.store.migrations import schema_state, sqlite_revision
+
     if is_sqlite(backend_store_uri):
-        from runnel.store.migrations import sqlite_revision
+        revision, tables = sqlite_revision(sqlite_path(backend_store_uri))
+    else:
+        from runnel.store.postgresql_schema import postgresql_revision
 
-        return sqlite_revision(sqlite_path(backend_store_uri))[0]
-    from runnel.store.postgresql_schema import postgresql_revision
-
-    return postgresql_revision(backend_store_uri)[0]
+        revision, tables = postgresql_revision(backend_store_uri)
+    if revision is None:
+        schema_state(revision, tables, name=database_name(backend_store_uri))
+    return revision
 
 
 def prepare_database(backend_store_uri: str, *, upgrade: bool) -> None:

@@ -41,8 +41,9 @@ _KEPT = (
     records.c.last_updated_by,
 )
 _RECORD: tuple[tuple[str, Any], ...] = (
+    ("position", sa.BigInteger()),
     ("dataset_record_id", sa.Text()),
-    ("input_hash", sa.Text()),
+    ("input_key", sa.Text()),
     ("size", sa.BigInteger()),
     ("inputs", sa.Text()),
     ("outputs", sa.Text()),
@@ -65,22 +66,16 @@ def _upsert_records(d: Any, rows: sa.FromClause) -> Any:
     ).where(sa.true())
     changed = ("size", "outputs", "expectations", "tags", "last_updated_by", "last_update_time")
     return insert.from_select([*names, "dataset_id", "created_time", "last_update_time"], source).on_conflict_do_update(
-        index_elements=["dataset_id", "input_hash"], set_={name: insert.excluded[name] for name in changed}
+        index_elements=["input_key"], set_={name: insert.excluded[name] for name in changed}
     )
 
 
-# One row per input hash; of a record that is there, what cannot change is left out.
+# One row per input key; of a record that is there, what cannot change is left out.
 UPSERT_RECORDS = RowsStatement(_RECORD, _upsert_records)
 SELECT_KEPT_SIZES = Statement(
-    lambda d: sa.select(records.c.input_hash, records.c.size).where(
-        records.c.dataset_id == sa.bindparam("dataset"), d.is_in(records.c.input_hash, "hashes")
-    )
+    lambda d: sa.select(records.c.input_key, records.c.size).where(d.is_in(records.c.input_key, "keys"))
 )
-SELECT_KEPT = Statement(
-    lambda d: sa.select(records.c.input_hash, *_KEPT).where(
-        records.c.dataset_id == sa.bindparam("dataset"), d.is_in(records.c.input_hash, "hashes")
-    )
-)
+SELECT_KEPT = Statement(lambda d: sa.select(records.c.input_key, *_KEPT).where(d.is_in(records.c.input_key, "keys")))
 SET_SUMMARY = Statement(
     lambda d: (
         sa.update(evaluation_datasets)
@@ -88,6 +83,7 @@ SET_SUMMARY = Statement(
         .values(
             schema=sa.bindparam("new_schema"),
             profile=sa.bindparam("new_profile"),
+            last_position=sa.bindparam("new_last_position"),
             digest=sa.bindparam("new_digest"),
             last_update_time=sa.bindparam("now"),
             last_updated_by=sa.bindparam("user"),
@@ -103,9 +99,9 @@ SET_PROFILE = Statement(
 )
 SELECT_SIZES = Statement(
     lambda d: (
-        sa.select(records.c.id, records.c.size)
-        .where(records.c.dataset_id == sa.bindparam("dataset"), records.c.id > sa.bindparam("position"))
-        .order_by(records.c.id)
+        sa.select(records.c.position, records.c.size)
+        .where(records.c.dataset_id == sa.bindparam("dataset"), records.c.position > sa.bindparam("after"))
+        .order_by(records.c.position)
         .limit(sa.bindparam("limit"))
     )
 )
@@ -114,10 +110,10 @@ SELECT_PAGE = Statement(
         sa.select(records.c.dataset_record_id, records.c.created_time, records.c.last_update_time, *_KEPT)
         .where(
             records.c.dataset_id == sa.bindparam("dataset"),
-            records.c.id > sa.bindparam("position"),
-            records.c.id <= sa.bindparam("last"),
+            records.c.position > sa.bindparam("after"),
+            records.c.position <= sa.bindparam("last"),
         )
-        .order_by(records.c.id)
+        .order_by(records.c.position)
     )
 )
 DELETE_RECORDS = Statement(
@@ -140,7 +136,7 @@ def upsert_dataset_records(tx: Transaction, dataset_id: str, sent: Iterable[Sent
     inserted = updated = 0
     user = None
     for batch in _batches(tx, ref.id, sent):
-        new_count = _write_batch(tx, ref.id, batch, now)
+        new_count = _write_batch(tx, ref.id, batch, ref.last_position + inserted, now)
         inserted += new_count
         updated += len(batch) - new_count
         for record in batch:
@@ -153,6 +149,7 @@ def upsert_dataset_records(tx: Transaction, dataset_id: str, sent: Iterable[Sent
         dataset=ref.id,
         new_schema=json.dumps(schema) if has_schema else None,
         new_profile=profile_of(count) if count else ref.profile,
+        new_last_position=ref.last_position + inserted,
         new_digest=dataset_digest(ref.name, now),
         now=now,
         user=user,
@@ -164,10 +161,11 @@ def _batches(tx: Transaction, dataset: int, sent: Iterable[SentRecord]) -> Itera
     """The records in batches of which the dataset holds so little that it can be read at once."""
     iterator = iter(sent)
     while records_left := list(islice(iterator, _BATCH_SIZE)):
-        hashes = [record.input_hash for record in records_left]
-        sizes = dict(tx.rows(SELECT_KEPT_SIZES, dataset=dataset, hashes=hashes))
+        keys = [_input_key(dataset, record) for record in records_left]
+        kept_sizes = dict(tx.rows(SELECT_KEPT_SIZES, keys=keys))
+        sizes = [kept_sizes.get(key, 0) for key in keys]
         while records_left:
-            count = _count_within_limit([sizes.get(record.input_hash, 0) for record in records_left])
+            count = _count_within_limit(sizes[-len(records_left) :])
             yield records_left[:count]
             records_left = records_left[count:]
 
@@ -182,28 +180,33 @@ def _count_within_limit(sizes: Sequence[int]) -> int:
     return len(sizes)
 
 
-def _write_batch(tx: Transaction, dataset: int, batch: Sequence[SentRecord], now: int) -> int:
-    """Writes records one after the other; how many of them were new."""
-    hashes = [record.input_hash for record in batch]
-    kept = {row[0]: KeptRecord(*row[1:]) for row in tx.rows(SELECT_KEPT, dataset=dataset, hashes=hashes)}
-    new_count = 0
-    for input_hash, record in zip(hashes, batch, strict=True):
-        if input_hash in kept:
-            merge(kept[input_hash], record)
+def _input_key(dataset: int, record: SentRecord) -> str:
+    return f"{dataset}:{record.input_hash}"
+
+
+def _write_batch(tx: Transaction, dataset: int, batch: Sequence[SentRecord], last_position: int, now: int) -> int:
+    """Writes records one after the other, new ones behind the last position; how many of them were new."""
+    keys = [_input_key(dataset, record) for record in batch]
+    kept = {row[0]: KeptRecord(*row[1:]) for row in tx.rows(SELECT_KEPT, keys=keys)}
+    new_positions: dict[str, int] = {}
+    for key, record in zip(keys, batch, strict=True):
+        if key in kept:
+            merge(kept[key], record)
         else:
-            kept[input_hash] = new_record(record)
-            new_count += 1
-        check_size(kept[input_hash], record.path)
-    # Once each, in the order in which they were sent.
-    rows = [_row(input_hash, kept[input_hash]) for input_hash in dict.fromkeys(hashes)]
+            kept[key] = new_record(record)
+            new_positions[key] = last_position + len(new_positions) + 1
+        check_size(kept[key], record.path)
+    # Of a record that is there, neither the position nor the new id is used.
+    rows = [_row(new_positions.get(key, 0), key, record) for key, record in kept.items()]
     tx.write_rows(UPSERT_RECORDS, rows, dataset=dataset, now=now)
-    return new_count
+    return len(new_positions)
 
 
-def _row(input_hash: str, record: KeptRecord) -> tuple[Any, ...]:
+def _row(position: int, key: str, record: KeptRecord) -> tuple[Any, ...]:
     return (
+        position,
         f"dr-{uuid.uuid4().hex}",
-        input_hash,
+        key,
         record.size,
         record.inputs,
         record.outputs,
@@ -232,14 +235,14 @@ def get_dataset_records(
         if not isinstance(value, int):
             raise InvalidParameterValue("Invalid page token: it holds a value of another type than a record's position")
         position = value
-    sizes = tx.rows(SELECT_SIZES, dataset=dataset, position=position, limit=max_results + 1)
+    sizes = tx.rows(SELECT_SIZES, dataset=dataset, after=position, limit=max_results + 1)
     count = _count_within_limit([size for _, size in sizes[:max_results]])
     if count == 0:
         return [], None
     last = sizes[count - 1][0]
     page = [
         render_record(dataset_id, record_id, KeptRecord(*kept), created, updated)
-        for record_id, created, updated, *kept in tx.rows(SELECT_PAGE, dataset=dataset, position=position, last=last)
+        for record_id, created, updated, *kept in tx.rows(SELECT_PAGE, dataset=dataset, after=position, last=last)
     ]
     return page, page_tokens.encode_page_token([last], identity) if count < len(sizes) else None
 

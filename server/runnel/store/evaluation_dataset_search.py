@@ -21,6 +21,7 @@ from runnel.store.schema import (
 )
 from runnel.store.statements import Transaction
 
+_FEW = 1_000
 _DEFAULT_ORDER = (Ordering("attribute", "created_time", False),)
 
 
@@ -45,6 +46,9 @@ def search_datasets(
         links = evaluation_dataset_experiments.c
         linked = sa.select(links.dataset_id).where(tx.dialect.is_in(links.experiment_id, list(experiment_ids)))
         query = query.where(evaluation_datasets.c.id.in_(linked))
+    candidates = _few_candidates(tx, comparisons)
+    if candidates is not None:
+        query = query.where(tx.dialect.is_in(evaluation_datasets.c.id, candidates))
     if page_token:
         query = query.where(behind(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
     rows = tx.rows(query.order_by(*[key.order() for key in keys]).limit(max_results + 1))
@@ -60,7 +64,19 @@ def _condition(dialect: Dialect, comparison: Comparison) -> sa.ColumnElement[boo
         return matches(dialect, evaluation_datasets.c[comparison.key], comparison)
     tags = evaluation_dataset_tags.c
     tagged = sa.select(tags.dataset_id).where(tags.key == comparison.key, matches(dialect, tags.value, comparison))
-    if comparison.operator == "=":
-        # What the index holds of the value; the whole is compared anyway.
-        tagged = tagged.where(indexed_value(tags.value) == str(comparison.value)[:INDEXED_VALUE_LENGTH])
-    return evaluation_datasets.c.id.in_(tagged)
+    return sa.exists(tagged.where(tags.dataset_id == evaluation_datasets.c.id).correlate(evaluation_datasets))
+
+
+def _few_candidates(tx: Transaction, comparisons: Sequence[Comparison]) -> list[int] | None:
+    """The datasets that may meet an equality of a tag, as its index finds them; None where they are many."""
+    tags = evaluation_dataset_tags.c
+    for comparison in comparisons:
+        if comparison.entity == "tag" and comparison.operator == "=":
+            beginning = str(comparison.value)[:INDEXED_VALUE_LENGTH]
+            candidates = sa.select(tags.dataset_id).where(
+                tags.key == comparison.key, indexed_value(tags.value) == beginning
+            )
+            rows = tx.rows(candidates.limit(_FEW + 1))
+            if len(rows) <= _FEW:
+                return [row[0] for row in rows]
+    return None

@@ -32,6 +32,7 @@ class DatasetRef(NamedTuple):
     name: str
     schema: str | None
     profile: str | None
+    last_position: int
 
 
 DATASET_COLUMNS = (
@@ -60,6 +61,7 @@ LOCK_DATASET = Statement(
             evaluation_datasets.c.name,
             evaluation_datasets.c.schema,
             evaluation_datasets.c.profile,
+            evaluation_datasets.c.last_position,
         )
         .where(evaluation_datasets.c.dataset_id == sa.bindparam("dataset_id"))
         .with_for_update()
@@ -89,6 +91,7 @@ INSERT_DATASET = Statement(
         .values(
             dataset_id=sa.bindparam("dataset_id"),
             name=sa.bindparam("name"),
+            last_position=0,
             digest=sa.bindparam("digest"),
             created_time=sa.bindparam("now"),
             last_update_time=sa.bindparam("now"),

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import psycopg
 class _Json(sa.types.UserDefinedType[Any]):
     """The type ``json``, whose values are never fetched."""
 
-    def get_col_spec(self) -> str:
+    def get_col_spec(self, **options: Any) -> str:
         return "JSON"
 
 
@@ -40,7 +40,8 @@ class PostgresqlDialect:
     def rows_source(self, columns: Sequence[tuple[str, Any]], row_count: int) -> tuple[sa.FromClause, list[str]]:
         if row_count == 1:  # plain values cost the driver less than arrays of one
             values = [sa.bindparam(f"{name}_value", type_=type_) for name, type_ in columns]
-            labelled = [value.label(name) for value, (name, _) in zip(values, columns, strict=True)]
+            # With its type: of a NULL alone PostgreSQL would make a text.
+            labelled = [sa.cast(value, type_).label(name) for value, (name, type_) in zip(values, columns, strict=True)]
             return sa.select(*labelled).cte("rows"), [value.key for value in values]
         arrays = [sa.bindparam(f"{name}_array", type_=sa.ARRAY(type_)) for name, type_ in columns]
         typed = [sa.column(name, type_) for name, type_ in columns]

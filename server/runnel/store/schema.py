@@ -448,6 +448,7 @@ evaluation_datasets = sa.Table(
     sa.Column("name", Text, nullable=False),
     sa.Column("schema", Text),  # as JSON; NULL until there are records
     sa.Column("profile", Text),  # as JSON: the number of records
+    sa.Column("last_position", sa.BigInteger, nullable=False),  # of a record that is or was there
     sa.Column("digest", Text, nullable=False),
     sa.Column("created_time", sa.BigInteger, nullable=False),
     sa.Column("last_update_time", sa.BigInteger, nullable=False),
@@ -479,15 +480,15 @@ evaluation_dataset_experiments = _clustered(
     sa.Index("ix_evaluation_dataset_experiments_experiment", "experiment_id", "dataset_id"),
 )
 
-# A record's parts are JSON. Its size, the characters of them all, stands before them: a page is cut to a bounded size
-# without reading them.
-evaluation_dataset_records = sa.Table(
+# Records in the order in which they came. Their parts are JSON; the size, the characters of them all, stands before
+# them: a page is cut to a bounded size without reading them. What tells a record from all others (dataset and hash of
+# the inputs) is one column: PostgreSQL, before it has statistics, would not look for both of two in their index.
+evaluation_dataset_records = _clustered(
     "evaluation_dataset_records",
-    metadata,
-    sa.Column("id", Id, primary_key=True, autoincrement=True),
+    sa.Column("dataset_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("dataset_record_id", Text, nullable=False, unique=True),
-    sa.Column("dataset_id", sa.BigInteger, nullable=False),
-    sa.Column("input_hash", Text, nullable=False),
+    sa.Column("input_key", Text, nullable=False, unique=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("created_time", sa.BigInteger, nullable=False),
     sa.Column("last_update_time", sa.BigInteger, nullable=False),
@@ -498,6 +499,4 @@ evaluation_dataset_records = sa.Table(
     sa.Column("expectations", Text),
     sa.Column("tags", Text, nullable=False),
     sa.Column("source", Text),
-    sa.UniqueConstraint("dataset_id", "input_hash"),
-    sa.Index("ix_evaluation_dataset_records_listing", "dataset_id", "id"),
 )

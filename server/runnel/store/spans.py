@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -22,7 +22,7 @@ from runnel.domain.spans import (
     text_attribute,
 )
 from runnel.domain.traces import numbers_in
-from runnel.store.schema import spans, traces
+from runnel.store.schema import spans
 from runnel.store.statements import RowsStatement, Statement, Transaction
 
 _COLUMNS: tuple[tuple[str, Any], ...] = (
@@ -59,20 +59,17 @@ SELECT_CONTENTS = Statement(
     lambda d: (
         sa.select(spans.c.trace_id, spans.c.content)
         .where(d.is_in(spans.c.trace_id, "trace_ids"))
-        .order_by(spans.c.trace_id, spans.c.start_time_unix_nano, spans.c.span_id)
+        .order_by(
+            spans.c.trace_id,
+            sa.case((spans.c.parent_span_id.is_(None), 0), else_=1),
+            spans.c.start_time_unix_nano,
+            spans.c.span_id,
+        )
     )
 )
 SELECT_NODES = Statement(
     lambda d: sa.select(spans.c.trace_id, spans.c.span_id, spans.c.parent_span_id, spans.c.content).where(
         d.is_in(spans.c.trace_id, "trace_ids")
-    )
-)
-SELECT_UNFINISHED = Statement(
-    lambda d: (
-        sa.select(spans.c.trace_id)
-        .join_from(spans, traces, traces.c.id == spans.c.trace_id)
-        .where(d.is_in(spans.c.trace_id, "trace_ids"), spans.c.end_time_unix_nano.is_(None))
-        .distinct()
     )
 )
 
@@ -100,10 +97,18 @@ def write_spans(tx: Transaction, contents: Sequence[SpanContent], keys: Mapping[
     tx.write_rows(UPSERT_SPANS, [rows[key] for key in sorted(rows)])
 
 
-def spans_of_traces(tx: Transaction, trace_ids: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The spans of traces as MLflow keeps them, in the order of their start, each with the key of its trace."""
-    for trace_id, content in tx.rows(SELECT_CONTENTS, trace_ids=trace_ids):
-        yield trace_id, orjson.loads(content) if "NaN" not in content else json.loads(content)
+def contents_of_traces(tx: Transaction, trace_ids: list[int]) -> Sequence[tuple[int, str]]:
+    """The spans of traces as JSON, each with the key of its trace: roots first, then in the order of their start."""
+    return tx.rows(SELECT_CONTENTS, trace_ids=trace_ids)
+
+
+def to_dictionary(content: str) -> dict[str, Any]:
+    """A span as MLflow keeps it, from its JSON, which may hold NaN and infinities (in the values of events)."""
+    try:
+        span: dict[str, Any] = orjson.loads(content)
+    except ValueError:
+        span = json.loads(content)
+    return span
 
 
 def usage_nodes(tx: Transaction, trace_ids: list[int]) -> dict[int, dict[str, list[UsageNode]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -30,7 +31,7 @@ Condition = sa.ColumnElement[bool]
 # Rows of a select whose one column is the key of a trace.
 TraceKeys = sa.Select[tuple[int]] | sa.CompoundSelect[tuple[int]]
 
-ATTRIBUTES: dict[str, sa.ColumnElement[object]] = {
+ATTRIBUTES: dict[str, sa.ColumnElement[Any]] = {
     "request_id": traces.c.request_id,
     "experiment_id": traces.c.experiment_id,
     "timestamp_ms": traces.c.timestamp_ms,

@@ -58,6 +58,8 @@ SELECT_FOR_SPANS = Statement(
         .with_for_update()
     )
 )
+
+
 def _insert_trace(d: Any) -> Any:
     """A client that sends the trace itself has the last word on what it says; what it leaves out stays."""
     insert = d.insert(traces)
@@ -75,9 +77,7 @@ UPSERT_TRACE = Statement(_insert_trace)
 INSERT_TRACE_OF_SPANS = Statement(
     lambda d: (
         d.insert(traces)
-        .values(
-{name: sa.bindparam(name) for name in (*_NEW, *_FROM_ROOT_SPAN)}
-        )
+        .values({name: sa.bindparam(name) for name in (*_NEW, *_FROM_ROOT_SPAN)})
         .on_conflict_do_nothing(index_elements=["request_id"])
         .returning(traces.c.id)
     )
@@ -211,7 +211,7 @@ def end_trace(
 ) -> TraceInfoDict:
     """Completes a trace that was started before (MLflow's version 2); ``timestamp_ms`` is when it ended."""
     key, experiment_id = get_trace_key(tx, trace_id)
-    optional = {name: None for name in _OPTIONAL} | _totals_in(metadata)
+    optional: dict[str, Any] = {name: None for name in _OPTIONAL} | _totals_in(metadata)
     optional |= {"name": tags.get(TRACE_NAME_TAG), "session_id": metadata.get(SESSION_METADATA)}
     tx.execute(END_TRACE, id=key, end_ms=timestamp_ms, state=state, **{f"new_{n}": v for n, v in optional.items()})
     tx.write_rows(UPSERT_TAGS, sorted(tags.items()), id=key, experiment_id=experiment_id)

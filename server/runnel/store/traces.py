@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from runnel.domain.errors import ResourceDoesNotExist
+from runnel.domain.errors import InvalidParameterValue, ResourceDoesNotExist
 from runnel.domain.traces import TRACE_NAME_TAG, TraceDict, TraceInfoDict, render_duration, render_timestamp
 from runnel.store import assessments, spans
 from runnel.store.schema import trace_metadata, trace_prompts, trace_runs, trace_tags, traces
@@ -24,6 +24,10 @@ TRACE_COLUMNS = (
     traces.c.request_preview,
     traces.c.response_preview,
 )
+# Bounds the memory of one answer, though a single trace is answered however large it is.
+MAX_SPANS_LENGTH = 100_000_000
+_TRACES_AT_ONCE = 10
+
 KEY_VALUE = (("key", sa.Text()), ("value", sa.Text()))
 
 SELECT_TRACES = Statement(lambda d: sa.select(*TRACE_COLUMNS).where(d.is_in(traces.c.request_id, "request_ids")))
@@ -145,8 +149,16 @@ def get_traces(
     found: dict[int, TraceDict] = {
         row[0]: {"trace_info": info, "spans": []} for row, info in zip(rows, to_trace_infos(tx, rows), strict=True)
     }
-    for key, span in spans.spans_of_traces(tx, list(found)):
-        found[key]["spans"].append(span)
+    keys = list(found)
+    size = 0
+    for start in range(0, len(keys), _TRACES_AT_ONCE):
+        for key, content in spans.contents_of_traces(tx, keys[start : start + _TRACES_AT_ONCE]):
+            size += len(content)
+            found[key]["spans"].append(spans.to_dictionary(content))
+        if size > MAX_SPANS_LENGTH and start + _TRACES_AT_ONCE < len(keys):
+            raise InvalidParameterValue(
+                f"The spans of these traces have more than {MAX_SPANS_LENGTH} characters; ask for fewer traces at once"
+            )
     return list(found.values())
 
 
