@@ -1,4 +1,7 @@
-"""Requests about logged models, in the order in which they are sent."""
+"""Requests about logged models, in the order in which they are sent.
+
+MLflow asks for the id in the path and, of some requests, in the body as well; its client sends both.
+"""
 
 from typing import Any
 
@@ -48,7 +51,12 @@ LOGGED_MODELS = [
     Ask("get model", "GET", f"{MODELS}/$app"),
     Ask("get model not there", "GET", f"{MODELS}/m-{'0' * 32}"),
     Ask("finalize model", "PATCH", f"{MODELS}/$app", {"model_id": "$app", "status": "LOGGED_MODEL_READY"}),
-    Ask("finalize model not there", "PATCH", f"{MODELS}/m-{'0' * 32}", {"status": "LOGGED_MODEL_READY"}),
+    Ask(
+        "finalize model not there",
+        "PATCH",
+        f"{MODELS}/m-{'0' * 32}",
+        {"model_id": f"m-{'0' * 32}", "status": "LOGGED_MODEL_READY"},
+    ),
     Ask(
         "set tags of model",
         "PATCH",
@@ -57,12 +65,17 @@ LOGGED_MODELS = [
     ),
     Ask("delete tag of model", "DELETE", f"{MODELS}/$app/tags/a"),
     Ask("delete tag of model not there", "DELETE", f"{MODELS}/$app/tags/a"),
-    Ask("log params of model", "POST", f"{MODELS}/$app/params", {"params": [{"key": "more", "value": "1"}]}),
+    Ask(
+        "log params of model",
+        "POST",
+        f"{MODELS}/$app/params",
+        {"model_id": "$app", "params": [{"key": "more", "value": "1"}]},
+    ),
     Ask(
         "log param of model with another value",
         "POST",
         f"{MODELS}/$app/params",
-        {"params": [{"key": "more", "value": "2"}]},
+        {"model_id": "$app", "params": [{"key": "more", "value": "2"}]},
     ),
     Ask(
         "log metric of model",

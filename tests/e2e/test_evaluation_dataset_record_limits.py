@@ -156,3 +156,22 @@ def test_records_of_a_dataset_that_is_not_there(api: Api) -> None:
     assert refused == not_there(f"Evaluation dataset with id '{absent}' not found")
     assert api.get(f"{PATH}/{absent}/records") == {"records": "[]"}
     assert api.send("DELETE", f"{PATH}/{absent}/records").json() == {"deleted_count": 0}
+
+
+def test_what_a_request_is_merged_with_is_bounded(api: Api, dataset_id: str) -> None:
+    for n in range(14):
+        upsert(api, dataset_id, {"inputs": {"n": n}, "outputs": "x" * 10_000_000})
+    before = get(api, dataset_id)
+    sent = [{"inputs": {"n": n}, "expectations": {"n": n}} for n in range(14)]
+    assert api.post_refused(f"{PATH}/{dataset_id}/records", records=json.dumps(sent)) == invalid(
+        "The records that 'records' are to be merged with have more than 134217728 characters; send fewer at once"
+    )
+    assert get(api, dataset_id) == before
+    upsert(api, dataset_id, *sent[:13])
+
+
+def test_a_large_record_is_merged_with_thousands_at_once(api: Api, dataset_id: str) -> None:
+    upsert(api, dataset_id, {"inputs": {"q": 1}, "expectations": {"a": "x" * 5_000_000}})
+    upsert(api, dataset_id, *[{"inputs": {"q": 1}, "expectations": {str(n): n}} for n in range(5_000)])
+    (record,) = records(api, dataset_id)
+    assert len(record["expectations"]) == 5_001

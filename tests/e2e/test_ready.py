@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -14,10 +15,29 @@ import pytest
 
 from tests.api_client import Api
 from tests.conftest import StartServer
+from tests.postgresql_process import PostgresqlProcess, new_postgresql_database
 from tests.s3_process import S3Process
 from tests.server_process import ServerProcess
 
 ALL_WELL = {"database": "ok", "artifacts": "ok"}
+
+
+@pytest.fixture
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Starts servers on SQLite, unless a flag names another database: most of this has to do with one part alone."""
+    started: list[ServerProcess] = []
+
+    def start_one(*flags: str, **options: dict[str, str]) -> ServerProcess:
+        started.append(ServerProcess(tmp_path_factory.mktemp("server"), *flags, **options))
+        return started[-1]
+
+    try:
+        yield start_one
+        for server in started:
+            server.check_ends_well()
+    finally:
+        for server in started:
+            server.kill()
 
 
 @pytest.fixture
@@ -57,26 +77,26 @@ def test_a_load_balancer_may_ask_by_any_name(api: Api) -> None:
     assert api.send("GET", "/ready", headers={"Host": "balancer.example"}).json() == ALL_WELL
 
 
-def test_readiness_is_told_below_the_static_prefix_too(start_server: StartServer) -> None:
-    server = start_server("--static-prefix", "/mlflow")
+def test_readiness_is_told_below_the_static_prefix_too(start: StartServer) -> None:
+    server = start("--static-prefix", "/mlflow")
     assert httpx.get(f"{server.url}/ready").json() == ALL_WELL
 
 
-def test_a_server_that_serves_no_artifacts_does_not_need_them(start_server: StartServer) -> None:
-    server = start_server("--no-serve-artifacts", "--artifacts-destination", "s3://no-such-bucket")
+def test_a_server_that_serves_no_artifacts_does_not_need_them(start: StartServer) -> None:
+    server = start("--no-serve-artifacts", "--artifacts-destination", "s3://no-such-bucket")
     assert ready(server).json() == ALL_WELL
 
 
-def test_a_server_is_not_ready_while_its_artifact_folder_is_away(start_server: StartServer, tmp_path: Path) -> None:
+def test_a_server_is_not_ready_while_its_artifact_folder_is_away(start: StartServer, tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "artifacts", tmp_path / "elsewhere"
-    server = start_server("--artifacts-destination", str(folder))
+    server = start("--artifacts-destination", str(folder))
     assert ready(server).status_code == 200
 
     folder.rename(elsewhere)
     response = ready(server)
     assert response.status_code == 503
     assert response.json() == {"database": "ok", "artifacts": "cannot be used; the server's log says why"}
-    assert f"'{folder}' is not there" in server.log
+    assert server.logged(re.escape(f"'{folder}' is not there"))
     assert is_healthy(server)
 
     folder.write_text("a file is no folder")
@@ -87,20 +107,49 @@ def test_a_server_is_not_ready_while_its_artifact_folder_is_away(start_server: S
     assert ready(server).status_code == 200
 
 
-def test_a_server_is_not_ready_when_its_database_is_broken(start_server: StartServer, tmp_path: Path) -> None:
+def test_a_server_is_not_ready_when_its_database_is_broken(start: StartServer, tmp_path: Path) -> None:
     database = tmp_path / "mlflow.db"
-    server = start_server("--backend-store-uri", f"sqlite:///{database}")
+    server = start("--backend-store-uri", f"sqlite:///{database}")
     destroy_table(database, "alembic_version")
 
     response = ready(server)
     assert response.status_code == 503
     assert response.json() == {"database": "cannot be used; the server's log says why", "artifacts": "ok"}
-    assert "malformed" in server.log
+    assert server.logged("malformed")
     assert is_healthy(server)
 
 
-def test_a_server_is_not_ready_when_its_bucket_is_out_of_reach(start_server: StartServer, own_s3: S3Process) -> None:
-    server = start_server("--artifacts-destination", f"s3://{own_s3.new_bucket()}", environment=own_s3.environment)
+def test_a_server_is_ready_again_when_postgresql_is(start: StartServer) -> None:
+    with PostgresqlProcess() as postgresql:
+        server = start("--backend-store-uri", new_postgresql_database(postgresql.uri))
+        assert ready(server).json() == ALL_WELL
+
+        postgresql.stop()
+        response = ready(server)
+        assert response.status_code == 503
+        assert response.json() == {"database": "The database is away; try again shortly", "artifacts": "ok"}
+        assert is_healthy(server)
+
+        postgresql.start()
+        deadline = time.monotonic() + 20
+        while ready(server).status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_replica_that_answers_does_not_stand_for_the_primary(start: StartServer, postgresql: str) -> None:
+    replica = new_postgresql_database(postgresql)
+    start("--backend-store-uri", replica).stop()  # makes the tables
+    with PostgresqlProcess() as primary:
+        uri = new_postgresql_database(primary.uri)
+        server = start("--backend-store-uri", uri, "--read-replica-backend-store-uri", replica)
+        assert ready(server).json() == ALL_WELL
+        primary.stop()
+        assert ready(server).json() == {"database": "The database is away; try again shortly", "artifacts": "ok"}
+
+
+def test_a_server_is_not_ready_when_its_bucket_is_out_of_reach(start: StartServer, own_s3: S3Process) -> None:
+    server = start("--artifacts-destination", f"s3://{own_s3.new_bucket()}", environment=own_s3.environment)
     assert ready(server).json() == ALL_WELL
 
     own_s3.kill()
@@ -111,9 +160,9 @@ def test_a_server_is_not_ready_when_its_bucket_is_out_of_reach(start_server: Sta
 
 
 def test_who_asks_while_a_store_hangs_is_answered_after_two_seconds_and_asks_it_no_more(
-    start_server: StartServer, own_s3: S3Process
+    start: StartServer, own_s3: S3Process
 ) -> None:
-    server = start_server("--artifacts-destination", f"s3://{own_s3.new_bucket()}", environment=own_s3.environment)
+    server = start("--artifacts-destination", f"s3://{own_s3.new_bucket()}", environment=own_s3.environment)
     answered_before = len(own_s3.log)
     own_s3.pause()
     try:

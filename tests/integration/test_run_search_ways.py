@@ -22,6 +22,7 @@ from runnel.store.statements import Transaction
 FILTERS = [
     "",
     "metrics.acc > 0.2",
+    "metrics.acc != 1",
     "metrics.acc <= 1 AND metrics.loss != 0",
     "params.lr = '1'",
     "params.lr = '1' AND tags.env = 'dev' AND metrics.acc < 3",

@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from runnel.domain.errors import InvalidParameterValue, RequestTooLarge
 from runnel.domain.spans import REQUEST_ID, STATUS_CODE_NAMES, SpanContent, decoded
 
@@ -26,7 +28,10 @@ JSON = "application/json"
 
 MAX_SPANS_PER_REQUEST = 50_000
 _INT64 = range(-(2**63), 2**63)
-_MAX_NESTING = 64  # of the values of an attribute
+# Of the values of an attribute. Clients read messages of protobuf up to 100 within each other, and an object within an
+# object is three; what lies deeper is answered as its JSON.
+_MAX_NESTING = 30
+_JSON_STARTS = ("{", "[", '"')
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
@@ -95,7 +100,7 @@ def parse_export_request(body: bytes, content_type: str) -> list[SpanContent]:
         raise InvalidParameterValue(f"Invalid Content-Type: {content_type[:100]}. Expected: {PROTOBUF} or {JSON}")
     try:
         if media_type == JSON:
-            Parse(_with_base64_ids(body), message, ignore_unknown_fields=True, max_recursion_depth=_MAX_NESTING)
+            Parse(_with_base64_ids(body), message, ignore_unknown_fields=True, max_recursion_depth=100)
         else:
             message.ParseFromString(body)
     except (DecodeError, ParseError, ValueError, RecursionError, TypeError, AttributeError) as error:
@@ -141,7 +146,7 @@ def _span_content(span: Span, resource: dict[str, Any]) -> SpanContent:
     if start not in _INT64 or (end is not None and end not in _INT64):
         raise InvalidParameterValue("A span's times must be nanoseconds since the epoch in 63 bits")
     trace_id = f"tr-{span.trace_id.hex()}"
-    attributes = {attribute.key: _dump(_value(attribute.value)) for attribute in span.attributes}
+    attributes = {_storable(attribute.key): _text(_value(attribute.value)) for attribute in span.attributes}
     # The id is what the bytes say, not what a client claims beside them.
     attributes[REQUEST_ID] = _dump(trace_id)
     status_code = span.status.code if span.status.code in (1, 2) else 0
@@ -190,6 +195,29 @@ def _span_content(span: Span, resource: dict[str, Any]) -> SpanContent:
 def _storable(text: str) -> str:
     """A text without NUL characters, which no database but SQLite takes."""
     return text.replace("\0", "\ufffd") if "\0" in text else text
+
+
+def _text(value: Any) -> str:
+    """The JSON of an attribute's value, which is the value itself where that is the JSON of an object, list or string.
+
+    So MLflow's own attributes arrive through exporters that send nothing but texts (as in ``sanitize_attributes``).
+    """
+    if isinstance(value, str) and value.lstrip()[:1] in _JSON_STARTS and _is_json(value):
+        return value
+    return _dump(value)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+        return True
+    except ValueError:
+        pass
+    try:
+        json.loads(text)  # takes NaN as well
+        return True
+    except (ValueError, RecursionError):
+        return False
 
 
 def _dump(value: Any) -> str:
@@ -266,7 +294,7 @@ def _wire_attributes(attributes: dict[str, Any] | None) -> dict[str, Any]:
     return {"attributes": [{"key": key, "value": _wire_value(value)} for key, value in attributes.items()]}
 
 
-def _wire_value(value: Any) -> dict[str, Any]:
+def _wire_value(value: Any, depth: int = 0) -> dict[str, Any]:
     match value:
         case None:
             return {}
@@ -280,8 +308,11 @@ def _wire_value(value: Any) -> dict[str, Any]:
             if math.isfinite(value):
                 return {"double_value": value}
             return {"double_value": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+        case list() | dict() if depth == _MAX_NESTING:
+            return {"string_value": json.dumps(value, ensure_ascii=False)}
         case list():
-            return {"array_value": {"values": [_wire_value(item) for item in value]}}
+            return {"array_value": {"values": [_wire_value(item, depth + 1) for item in value]}}
         case dict():
-            return {"kvlist_value": {"values": [{"key": k, "value": _wire_value(v)} for k, v in value.items()]}}
+            members = [{"key": key, "value": _wire_value(item, depth + 1)} for key, item in value.items()]
+            return {"kvlist_value": {"values": members}}
     raise TypeError(f"no wire form for {type(value).__name__}")

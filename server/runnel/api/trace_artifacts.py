@@ -15,6 +15,7 @@ from runnel.artifacts.content_types import content_type, download_headers
 from runnel.domain.errors import BadRequest, InvalidParameterValue, ResourceDoesNotExist
 from runnel.store import traces
 from runnel.store.experiments import get_experiment
+from runnel.store.spans import to_dictionary
 from runnel.store.statements import Transaction
 
 SPANS_FILE = "traces.json"  # of clients 2.14 to 3.3
@@ -49,10 +50,19 @@ def _check_attachment(path: str) -> None:
 
 
 def _stored_spans(tx: Transaction, trace_id: str) -> bytes | None:
-    found = traces.get_traces(tx, [trace_id])
-    if not found:
+    infos = traces.get_trace_infos(tx, [trace_id])
+    if not infos:
         raise ResourceDoesNotExist(f"Trace with ID {trace_id} is not found.")
-    return render_json({"spans": found[0]["spans"]}) if has_stored_spans(found[0]["trace_info"]) else None
+    if not has_stored_spans(infos[0]):
+        return None
+    contents = traces.get_span_contents(tx, trace_id)
+    return b'{"spans":[%s]}' % b",".join(_strict_json(content) for content in contents)
+
+
+def _strict_json(content: str) -> bytes:
+    if "NaN" in content or "Infinity" in content:  # which pages in a browser cannot read
+        return render_json(to_dictionary(content))
+    return content.encode()
 
 
 def _artifact_location(tx: Transaction, trace_id: str) -> str:

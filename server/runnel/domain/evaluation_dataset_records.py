@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,16 +198,27 @@ def new_record(sent: SentRecord) -> KeptRecord:
     )
 
 
-def merge(record: KeptRecord, sent: SentRecord) -> None:
-    """Replaces the outputs, adds expectations and tags to those that are there; the source stays."""
-    if sent.has_outputs:
-        record.outputs = _json_or_none(sent.outputs)
-    if sent.expectations:
-        record.expectations = json.dumps(json.loads(record.expectations or "{}") | sent.expectations)
-    if sent.tags:
-        record.tags = json.dumps(json.loads(record.tags) | sent.tags)
-    if sent.user is not None:
-        record.last_updated_by = sent.user
+def merge(record: KeptRecord, sent: Sequence[SentRecord]) -> None:
+    """Merges records of the same inputs into a kept one, as if they came one after the other.
+
+    Outputs are replaced, expectations and tags are added to those that are there, the source stays. However many
+    records are merged, what is kept is parsed once.
+    """
+    expectations: dict[str, Any] = {}
+    tags: dict[str, Any] = {}
+    with_outputs = None
+    for each in sent:
+        if each.has_outputs:
+            with_outputs = each
+        expectations.update(each.expectations or {})
+        tags.update(each.tags)
+        record.last_updated_by = each.user or record.last_updated_by
+    if with_outputs is not None:
+        record.outputs = _json_or_none(with_outputs.outputs)
+    if expectations:
+        record.expectations = json.dumps(json.loads(record.expectations or "{}") | expectations)
+    if tags:
+        record.tags = json.dumps(json.loads(record.tags) | tags)
 
 
 def check_size(record: KeptRecord, path: str) -> None:

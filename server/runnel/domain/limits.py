@@ -78,6 +78,7 @@ MAX_EVALUATION_DATASET_RESULTS = 1_000  # of one page; who asks for more goes on
 MAX_DATASET_RECORDS_PER_REQUEST = 50_000
 MAX_DATASET_RECORD_LENGTH = 10_485_760
 MAX_DATASET_RECORD_DEPTH = 100
+MAX_MERGED_RECORDS_LENGTH = 134_217_728  # characters that a dataset holds of the records in one request
 MAX_DATASET_RECORDS_LENGTH = 4_194_304  # characters in memory at once; a page of records ends before it has more
 DEFAULT_DATASET_RECORD_RESULTS = 1_000  # MLflow's own
 MAX_DATASET_SCHEMA_FIELDS = 1_000  # in each part of the schema of an evaluation dataset

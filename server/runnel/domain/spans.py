@@ -6,10 +6,15 @@ sent, and the filters, the clients and their old artifact files all know the for
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from runnel.domain import limits
+from runnel.domain.errors import InvalidParameterValue
+from runnel.domain.traces import TRACE_NAME_TAG, accepted_tag
 
 # Attributes with a meaning of their own (mlflow/tracing/constant.py 3.17).
 REQUEST_ID = "mlflow.traceRequestId"
@@ -73,7 +78,7 @@ def decoded(text: str | None) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -111,22 +116,31 @@ def totals_of(spans: Sequence[SpanContent]) -> TraceTotals:
         response_preview=None if root is None else preview(root.attributes.get(OUTPUTS), "assistant"),
         session_id=_first_text(spans, _SESSION_IDS),
         user_id=_first_text(spans, (_USER_ID,)),
-        name=tags.pop("mlflow.traceName", None) or (None if root is None else root.name),
+        name=tags.get(TRACE_NAME_TAG) or (None if root is None else root.name[: limits.MAX_TRACE_NAME_LENGTH]),
         tags=tags,
     )
 
 
 def _tags_of(spans: Sequence[SpanContent], root: SpanContent | None) -> dict[str, str]:
-    """Tags from the resource (its service and so on) and, above them, those a client put on the root span."""
-    tags: dict[str, str] = {}
+    """Tags from the resource (its service and so on) and, above them, those a client put on the root span.
+
+    What cannot be a tag of a trace is left out: the spans must not be lost for it.
+    """
+    found: dict[str, str] = {}
     for key, value in next((span.resource for span in spans if span.resource), {}).items():
         # The SDK's own data says nothing of the trace; MLflow's namespace is not a resource's to write.
         if not key.startswith(("telemetry.sdk.", "mlflow.")):
-            tags[key] = value if isinstance(value, str) else json.dumps(value)
+            found[key] = value if isinstance(value, str) else json.dumps(value)
     if root is not None:
         for key, text in root.attributes.items():
             if key.startswith(TRACE_TAG_PREFIX):
-                tags[key.removeprefix(TRACE_TAG_PREFIX)] = str(decoded(text))
+                found[key.removeprefix(TRACE_TAG_PREFIX)] = str(decoded(text))
+    tags: dict[str, str] = {}
+    for key, value in found.items():
+        with contextlib.suppress(InvalidParameterValue):
+            tags[key] = accepted_tag(key, value)
+        if len(tags) == limits.MAX_TRACE_METADATA_COUNT:
+            break
     return tags
 
 
@@ -136,7 +150,7 @@ def _first_text(spans: Iterable[SpanContent], keys: Sequence[str]) -> str | None
             if key in span.attributes:
                 value = decoded(span.attributes[key])
                 if value not in (None, ""):
-                    return str(value)[:500]
+                    return str(value)[: limits.MAX_SESSION_ID_LENGTH]
     return None
 
 
@@ -176,28 +190,46 @@ def preview(text: str | None, role: str) -> str | None:
     """What a list shows of a root span's inputs or outputs: the last message of the role, or the JSON, cut short."""
     if text is None:
         return None
-    shown = _last_message(decoded(text), role) or text
+    messages = _messages_in(decoded(text))
+    shown = _text_of_last(messages, role) if messages else None
+    shown = shown or text
     return shown if len(shown) <= MAX_PREVIEW_LENGTH else f"{shown[: MAX_PREVIEW_LENGTH - 3]}..."
 
 
-def _last_message(value: Any, role: str) -> str | None:
-    """The text of the last message of a role in the forms of OpenAI's chat and responses APIs."""
+def _messages_in(value: Any) -> list[dict[str, Any]]:
+    """The messages in the forms of OpenAI's chat and responses APIs (as MLflow looks for them)."""
     if not isinstance(value, dict):
-        return None
+        return []
     choices = value.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        messages: Any = [choices[0].get("message")]
+    if (
+        isinstance(choices, list)
+        and choices
+        and isinstance(choices[0], dict)
+        and _is_message(choices[0].get("message"))
+    ):
+        in_choices = [choices[0]["message"]]
     else:
-        lists = [value[key] for key in ("messages", "input", "output") if isinstance(value.get(key), list)]
-        messages = lists[0] if lists else None
-        if messages is None and isinstance(value.get("request"), dict):
-            return _last_message(value["request"], role)
-    if not messages:
-        return None
-    messages = [message for message in messages if isinstance(message, dict) and "role" in message]
+        in_choices = []
+    for found in (value.get("messages"), in_choices, value.get("input"), value.get("output")):
+        if isinstance(found, list) and found:
+            return [message for message in found if _is_message(message)]
+    return _messages_in(value["request"]) if "request" in value else []
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and "role" in value and "content" in value
+
+
+def _text_of_last(messages: Sequence[dict[str, Any]], role: str) -> str | None:
     wanted = [message for message in messages if message["role"] == role] or messages
-    content = wanted[-1].get("content") if wanted else None
+    content = wanted[-1]["content"]
     if isinstance(content, list):
-        texts = [part.get("text") for part in content if isinstance(part, dict)]
-        content = next((text for text in reversed(texts) if isinstance(text, str)), None)
-    return content if isinstance(content, str) and content else None
+        texts = [part if isinstance(part, str) else _text_of_part(part) for part in content]
+        content = next((text for text in texts if text is not None), None)
+    return content if isinstance(content, str) else None
+
+
+def _text_of_part(part: Any) -> str | None:
+    is_text = isinstance(part, dict) and part.get("type") in ("text", "output_text")
+    text = part.get("text") if is_text else None
+    return text if isinstance(text, str) else None

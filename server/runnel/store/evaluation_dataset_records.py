@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -133,41 +133,59 @@ def upsert_dataset_records(tx: Transaction, dataset_id: str, sent: Iterable[Sent
         raise not_found(dataset_id)
     now = now_in_milliseconds()
     schema = parse_schema(ref.schema)
-    inserted = updated = 0
+    total = inserted = merged_length = 0
     user = None
-    for batch in _batches(tx, ref.id, sent):
-        new_count = _write_batch(tx, ref.id, batch, ref.last_position + inserted, now)
-        inserted += new_count
-        updated += len(batch) - new_count
+    iterator = iter(sent)
+    while batch := list(islice(iterator, _BATCH_SIZE)):
+        groups = _by_input_key(ref.id, batch)
+        sizes = dict(tx.rows(SELECT_KEPT_SIZES, keys=list(groups)))
+        merged_length += sum(sizes.values())
+        _check_merged_length(merged_length)
+        for part in _parts(groups, sizes):
+            inserted += _write(tx, ref.id, part, ref.last_position + inserted, now)
+        total += len(batch)
         for record in batch:
             extend_schema(schema, record)
             user = record.user or user
-    has_schema = ref.schema is not None or inserted + updated > 0
     count = record_count(ref.profile) + inserted
     tx.execute(
         SET_SUMMARY,
         dataset=ref.id,
-        new_schema=json.dumps(schema) if has_schema else None,
+        new_schema=json.dumps(schema) if total else ref.schema,
         new_profile=profile_of(count) if count else ref.profile,
         new_last_position=ref.last_position + inserted,
         new_digest=dataset_digest(ref.name, now),
         now=now,
         user=user,
     )
-    return inserted, updated
+    return inserted, total - inserted
 
 
-def _batches(tx: Transaction, dataset: int, sent: Iterable[SentRecord]) -> Iterator[list[SentRecord]]:
-    """The records in batches of which the dataset holds so little that it can be read at once."""
-    iterator = iter(sent)
-    while records_left := list(islice(iterator, _BATCH_SIZE)):
-        keys = [_input_key(dataset, record) for record in records_left]
-        kept_sizes = dict(tx.rows(SELECT_KEPT_SIZES, keys=keys))
-        sizes = [kept_sizes.get(key, 0) for key in keys]
-        while records_left:
-            count = _count_within_limit(sizes[-len(records_left) :])
-            yield records_left[:count]
-            records_left = records_left[count:]
+_Groups = dict[str, list[SentRecord]]  # by their input key, in the order in which the keys came
+
+
+def _by_input_key(dataset: int, batch: Sequence[SentRecord]) -> _Groups:
+    groups: _Groups = {}
+    for record in batch:
+        groups.setdefault(f"{dataset}:{record.input_hash}", []).append(record)
+    return groups
+
+
+def _check_merged_length(length: int) -> None:
+    if length > limits.MAX_MERGED_RECORDS_LENGTH:
+        raise InvalidParameterValue(
+            f"The records that 'records' are to be merged with have more than {limits.MAX_MERGED_RECORDS_LENGTH} "
+            "characters; send fewer at once"
+        )
+
+
+def _parts(groups: _Groups, sizes: Mapping[str, int]) -> Iterator[_Groups]:
+    """The groups in parts of which the dataset holds so little (``sizes``) that it can be read at once."""
+    keys = list(groups)
+    while keys:
+        count = _count_within_limit([sizes.get(key, 0) for key in keys])
+        yield {key: groups[key] for key in keys[:count]}
+        keys = keys[count:]
 
 
 def _count_within_limit(sizes: Sequence[int]) -> int:
@@ -180,26 +198,24 @@ def _count_within_limit(sizes: Sequence[int]) -> int:
     return len(sizes)
 
 
-def _input_key(dataset: int, record: SentRecord) -> str:
-    return f"{dataset}:{record.input_hash}"
-
-
-def _write_batch(tx: Transaction, dataset: int, batch: Sequence[SentRecord], last_position: int, now: int) -> int:
-    """Writes records one after the other, new ones behind the last position; how many of them were new."""
-    keys = [_input_key(dataset, record) for record in batch]
-    kept = {row[0]: KeptRecord(*row[1:]) for row in tx.rows(SELECT_KEPT, keys=keys)}
-    new_positions: dict[str, int] = {}
-    for key, record in zip(keys, batch, strict=True):
-        if key in kept:
-            merge(kept[key], record)
-        else:
-            kept[key] = new_record(record)
-            new_positions[key] = last_position + len(new_positions) + 1
-        check_size(kept[key], record.path)
-    # Of a record that is there, neither the position nor the new id is used.
-    rows = [_row(new_positions.get(key, 0), key, record) for key, record in kept.items()]
+def _write(tx: Transaction, dataset: int, groups: _Groups, last_position: int, now: int) -> int:
+    """Writes one record per group, new ones behind the last position; how many were new."""
+    kept = {row[0]: KeptRecord(*row[1:]) for row in tx.rows(SELECT_KEPT, keys=list(groups))}
+    rows = []
+    new_count = 0
+    for key, sent in groups.items():
+        record = kept.get(key)
+        position = 0  # of a record that is there, neither the position nor the new id is used
+        if record is None:
+            record = new_record(sent[0])
+            new_count += 1
+            position = last_position + new_count
+            sent = sent[1:]
+        merge(record, sent)
+        check_size(record, groups[key][-1].path)
+        rows.append(_row(position, key, record))
     tx.write_rows(UPSERT_RECORDS, rows, dataset=dataset, now=now)
-    return len(new_positions)
+    return new_count
 
 
 def _row(position: int, key: str, record: KeptRecord) -> tuple[Any, ...]:

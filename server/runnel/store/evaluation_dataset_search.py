@@ -1,4 +1,7 @@
-"""The search for evaluation datasets: filter, order and page in SQL."""
+"""The search for evaluation datasets: filter, order and page in SQL.
+
+It walks the datasets in their order and checks the conditions, unless an index finds few that can meet one of them.
+"""
 
 from __future__ import annotations
 

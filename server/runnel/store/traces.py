@@ -162,6 +162,12 @@ def get_traces(
     return list(found.values())
 
 
+def get_span_contents(tx: Transaction, trace_id: str) -> list[str]:
+    """The spans of a trace as their JSON."""
+    key, _ = get_trace_key(tx, trace_id)
+    return [content for _, content in spans.contents_of_traces(tx, [key])]
+
+
 def _named_rows(
     tx: Transaction, trace_ids: Sequence[str], experiment_ids: Sequence[int] | None
 ) -> list[tuple[Any, ...]]:
