@@ -55,7 +55,7 @@ class Release:
         revision = f"{int(self.revision) + 1:04d}"
         shutil.copytree(ROOT / "server" / "runnel", folder / "runnel")
         shutil.copytree(ROOT / "migrations", folder / "runnel" / "migrations")
-        schema = folder / "runnel" / "store" / "schema.py"
+        schema = folder / "runnel" / "store" / "schema" / "__init__.py"
         text, changes = re.subn(
             r"^HEAD_REVISION = .*$", f'HEAD_REVISION = "{revision}"', schema.read_text(), flags=re.M
         )

@@ -7,6 +7,7 @@ services instead and opens transactions itself; it may ask for the request, and 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
@@ -158,6 +159,9 @@ class Dispatcher:
         try:
             answer = await self._answer(scope, receive)
         except ClientDisconnect:
+            return
+        except asyncio.CancelledError:  # the server stops, and has waited for this request as long as it does
+            await send_error(send, TemporarilyUnavailable("The server is shutting down"))
             return
         except MlflowError as error:
             await send_error(send, error)

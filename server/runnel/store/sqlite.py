@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
+import os
 import sqlite3
 import threading
 import time
@@ -33,7 +33,10 @@ BUSY_TIMEOUT_SECONDS = 30.0  # how long another process may hold the file's writ
 MAX_WAITING_QUERIES = 4_096  # before new ones are answered 503
 READER_THREADS = 4
 READ_TIMEOUT_SECONDS = 30.0
-_WATCH_SECONDS = 0.5  # between two looks for queries that take too long
+# A write-ahead log that is longer is emptied, for which no query may run: one that has begun may then take this long.
+MAX_WAL_BYTES = 128 * 1024 * 1024
+URGENT_TIMEOUT_SECONDS = 5.0
+_WATCH_SECONDS = 0.5  # between two looks at the queries' time and the log's length
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -52,7 +55,7 @@ def connect(path: str) -> sqlite3.Connection:
 
 
 class _Reader:
-    """The connection of one reader thread, and until when its query may run."""
+    """The connection of one reader thread, and since when its query runs."""
 
     def __init__(self, path: str) -> None:
         self.connection = connect(path)
@@ -60,29 +63,26 @@ class _Reader:
         self.connection.execute("PRAGMA cache_size=-8000")
         self.connection.create_function("regexp", 2, matches_pattern, deterministic=True)
         self._transaction = Transaction(self.connection, SQLITE)
-        self._deadline = math.inf
+        self.started: float | None = None
         self._lock = threading.Lock()  # an interrupt must never hit the query after the one it is meant for
 
-    def run(self, query: Callable[[Transaction], T], timeout: float) -> T:
+    def run(self, query: Callable[[Transaction], T]) -> T:
         """Runs a query in a read transaction."""
-        self._set_deadline(time.monotonic() + timeout)
+        self.started = time.monotonic()
         try:
             self.connection.execute("BEGIN")
             return query(self._transaction)
         finally:
-            self._set_deadline(math.inf)
+            with self._lock:
+                self.started = None
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
 
-    def interrupt_if_overdue(self) -> None:
-        """Stops a query past its deadline at the next row; called from another thread."""
+    def interrupt_after(self, seconds: float) -> None:
+        """Stops the query at its next row if it has run for so long; called from another thread."""
         with self._lock:
-            if time.monotonic() > self._deadline:
+            if self.started is not None and time.monotonic() - self.started > seconds:
                 self.connection.interrupt()
-
-    def _set_deadline(self, deadline: float) -> None:
-        with self._lock:
-            self._deadline = deadline
 
 
 class SqliteDatabase:
@@ -96,6 +96,10 @@ class SqliteDatabase:
         self._local = threading.local()
         self._open_readers: list[_Reader] = []
         self._readers = ThreadPoolExecutor(READER_THREADS, "reader")
+        self._queries_may_begin = threading.Event()
+        self._queries_may_begin.set()
+        self._writes_may_begin = threading.Event()
+        self._writes_may_begin.set()
         self._readers_are_done = threading.Event()
         self._watch = threading.Thread(target=self._watch_forever, name="watch", daemon=True)
         self._writer = GroupCommit("writer", self._commit_group)
@@ -133,12 +137,16 @@ class SqliteDatabase:
             self._waiting_queries -= 1
 
     def _run_query(self, query: Callable[[Transaction], T]) -> T:
+        self._queries_may_begin.wait()
+        started = time.monotonic()
         try:
-            return self._reader().run(query, self._read_timeout)
+            return self._reader().run(query)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                was_urgent = time.monotonic() - started < self._read_timeout
+                limit = URGENT_TIMEOUT_SECONDS if was_urgent else self._read_timeout
                 raise InvalidParameterValue(
-                    f"The query took longer than {self._read_timeout:g} seconds; narrow its filter"
+                    f"The query took longer than {limit:g} seconds; narrow its filter"
                 ) from None
             if "LIKE or GLOB pattern too complex" in str(error):
                 raise InvalidParameterValue("A LIKE pattern can have at most 10,000 bytes") from None
@@ -153,9 +161,41 @@ class SqliteDatabase:
         return reader
 
     def _watch_forever(self) -> None:
-        while not self._readers_are_done.wait(_WATCH_SECONDS):
-            for reader in self._open_readers:
-                reader.interrupt_if_overdue()
+        with contextlib.closing(connect(str(self.path))) as connection:
+            while not self._readers_are_done.wait(_WATCH_SECONDS):
+                self._interrupt_queries_after(self._read_timeout)
+                if self._wal_bytes() > MAX_WAL_BYTES:
+                    self._empty_wal(connection)
+
+    def _interrupt_queries_after(self, seconds: float) -> None:
+        for reader in self._open_readers:
+            reader.interrupt_after(seconds)
+
+    def _wal_bytes(self) -> int:
+        with contextlib.suppress(FileNotFoundError):  # it comes with the first transaction
+            return os.stat(f"{self.path}-wal").st_size
+        return 0
+
+    def _empty_wal(self, connection: sqlite3.Connection) -> None:
+        """Starts the write-ahead log anew.
+
+        SQLite does so at a commit during which nobody reads from the log; queries that take turns leave no such moment,
+        and the log would grow until the disk is full. So new queries wait until the running ones have ended.
+        """
+        self._queries_may_begin.clear()
+        try:
+            while any(reader.started for reader in self._open_readers) and not self._readers_are_done.is_set():
+                self._interrupt_queries_after(min(URGENT_TIMEOUT_SECONDS, self._read_timeout))
+                time.sleep(0.01)
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # most of the work, while writes go on
+            self._writes_may_begin.clear()
+            connection.execute("PRAGMA busy_timeout=1000")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            logger.warning("The write-ahead log could not be emptied: %s", error)
+        finally:
+            self._writes_may_begin.set()
+            self._queries_may_begin.set()
 
     # Writing
 
@@ -163,6 +203,7 @@ class SqliteDatabase:
         return await self._writer.submit(command)
 
     def _commit_group(self, group: Sequence[Command]) -> list[Any]:
+        self._writes_may_begin.wait()
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")

@@ -1,0 +1,96 @@
+"""The tables.
+
+Integer surrogate keys inside, MLflow's public ids at the border. Tables that belong to one parent are clustered by the
+parent's key (``WITHOUT ROWID`` on SQLite), so that reading a run's params is one range scan. No foreign keys on the
+hot tables: rows are only ever removed by the deletion of their run, which knows them all, and a check per logged point
+costs more than the point.
+"""
+
+from __future__ import annotations
+
+from runnel.store.schema.base import (
+    INDEXED_VALUE_LENGTH,
+    alembic_version,
+    indexed_value,
+    metadata,
+)
+from runnel.store.schema.evaluation_datasets import (
+    evaluation_dataset_experiments,
+    evaluation_dataset_records,
+    evaluation_dataset_tags,
+    evaluation_datasets,
+)
+from runnel.store.schema.logged_models import (
+    logged_model_metrics,
+    logged_model_params,
+    logged_model_tags,
+    logged_models,
+    metric_datasets,
+)
+from runnel.store.schema.traces import (
+    UNINDEXED_TRACE_METADATA,
+    assessments,
+    has_indexed_metadata_key,
+    spans,
+    trace_metadata,
+    trace_prompts,
+    trace_runs,
+    trace_tags,
+    traces,
+)
+from runnel.store.schema.tracking import (
+    dataset_inputs,
+    datasets,
+    experiment_tags,
+    experiments,
+    input_tags,
+    metric_points,
+    metrics,
+    model_inputs,
+    model_outputs,
+    params,
+    recent_metric_points,
+    runs,
+    tags,
+)
+
+HEAD_REVISION = "0001"
+
+__all__ = [
+    "HEAD_REVISION",
+    "INDEXED_VALUE_LENGTH",
+    "UNINDEXED_TRACE_METADATA",
+    "alembic_version",
+    "assessments",
+    "dataset_inputs",
+    "datasets",
+    "evaluation_dataset_experiments",
+    "evaluation_dataset_records",
+    "evaluation_dataset_tags",
+    "evaluation_datasets",
+    "experiment_tags",
+    "experiments",
+    "has_indexed_metadata_key",
+    "indexed_value",
+    "input_tags",
+    "logged_model_metrics",
+    "logged_model_params",
+    "logged_model_tags",
+    "logged_models",
+    "metadata",
+    "metric_datasets",
+    "metric_points",
+    "metrics",
+    "model_inputs",
+    "model_outputs",
+    "params",
+    "recent_metric_points",
+    "runs",
+    "spans",
+    "tags",
+    "trace_metadata",
+    "trace_prompts",
+    "trace_runs",
+    "trace_tags",
+    "traces",
+]
