@@ -13,6 +13,7 @@ from tests.trace_requests import START_MS, locations, log_spans, new_otel_id, ot
 
 PATH = "/api/3.0/mlflow/traces/search"
 SESSION = "mlflow.trace.session"
+UNNAMED = "00"  # a span's trace that is yet to be named
 
 
 def feedback(name: str, value: Any, **fields: Any) -> dict[str, Any]:
@@ -37,9 +38,9 @@ class Known:
             "one",
             self.first,
             1000,
-            otel_span("00", 1, name="ask", attributes={"mlflow.spanInputs": {"q": 'What is a "fox" in São Paulo?'}}),
+            otel_span(UNNAMED, 1, name="ask", attributes={"mlflow.spanInputs": {"q": 'What is a "fox" in São Paulo?'}}),
             otel_span(
-                "0", 2, 1, name="llm", attributes={"mlflow.spanType": "LLM", "model": "gpt-4", "temperature": 0.7}
+                UNNAMED, 2, 1, name="llm", attributes={"mlflow.spanType": "LLM", "model": "gpt-4", "temperature": 0.7}
             ),
             execution_duration="0.200s",
             client_request_id="req-1",
@@ -51,8 +52,8 @@ class Known:
             "two",
             self.first,
             2000,
-            otel_span("00", 1, name="ask", status=2),
-            otel_span("00", 2, 1, name="llm", attributes={"mlflow.spanType": "TOOL", "model": "gpt-4o-mini"}),
+            otel_span(UNNAMED, 1, name="ask", status=2),
+            otel_span(UNNAMED, 2, 1, name="llm", attributes={"mlflow.spanType": "TOOL", "model": "gpt-4o-mini"}),
             state="ERROR",
             execution_duration="2s",
             tags={"mlflow.traceName": "Chat", "env": "Dev"},
@@ -63,7 +64,7 @@ class Known:
             "three",
             self.second,
             3000,
-            otel_span("00", 1, name="Search", attributes={"mlflow.spanOutputs": {"found": ["fox", "hen"]}, "n": 5}),
+            otel_span(UNNAMED, 1, name="Search", attributes={"mlflow.spanOutputs": {"found": ["fox", "hen"]}, "n": 5}),
             execution_duration="0.200s",
             tags={"mlflow.traceName": "search", "env": "x" * 100 + "y"},
             trace_metadata={"mlflow.trace.user": "bob", SESSION: "s2"},
@@ -72,7 +73,7 @@ class Known:
         self._add(
             "four", self.second, 4000, state="IN_PROGRESS", client_request_id="req-4", trace_metadata={SESSION: "s2"}
         )
-        self._add("five", self.first, 5000, otel_span("00", 1, name="100%_sure"), tags={"env": "x" * 150})
+        self._add("five", self.first, 5000, otel_span(UNNAMED, 1, name="100%_sure"), tags={"env": "x" * 150})
         ids = [self.ids["two"], self.ids["five"]]
         api.post("traces/link-to-run", run_id=self.run, trace_ids=ids)
         versions = [{"name": "greet", "version": "3"}, {"name": "greet", "version": "12"}]

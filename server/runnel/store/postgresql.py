@@ -56,7 +56,12 @@ def connection_uri(backend_store_uri: str) -> str:
 def connect(uri: str) -> psycopg.Connection[tuple[Any, ...]]:
     """A connection on which transactions are begun by hand. Raises psycopg.OperationalError."""
     connection = psycopg.connect(
-        uri, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS, application_name="runnel", prepare_threshold=2
+        uri,
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        application_name="runnel",
+        client_encoding="utf8",
+        prepare_threshold=2,
     )
     # A pooler such as PgBouncer hands out process ids of its own. In transaction mode a statement that was prepared in
     # one transaction may not be there in the next.
