@@ -16,7 +16,17 @@ NewDatabase = Callable[[], str]
 StartServer = Callable[..., ServerProcess]
 
 
-@pytest.fixture(scope="session", params=BACKENDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Does the tests of a running server with each database.
+
+    A module whose subject is not the database (artifacts on S3, the real client) names one in its own ``BACKENDS``.
+    """
+    if "backend" in metafunc.fixturenames:
+        backends = getattr(metafunc.module, "BACKENDS", BACKENDS)
+        metafunc.parametrize("backend", backends, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> str:
     """The kind of database behind the servers."""
     kind: str = request.param

@@ -28,6 +28,10 @@ class PostgresqlProcess:
         self._folder = tempfile.TemporaryDirectory(prefix="runnel-postgresql-")
         self._server = pgserver.get_server(Path(self._folder.name) / "data", cleanup_mode="delete")
         self.uri: str = self._server.get_uri(database="{}")
+        with psycopg.connect(self.uri.format("postgres"), autocommit=True) as connection:
+            # The tests end servers, not machines; without it a stop of 30 databases takes half a minute.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -53,6 +53,7 @@ def upgrade() -> None:
     create_assessments()
     create_evaluation_datasets()
     create_evaluation_dataset_records()
+    create_scorers()
 
 
 def create_experiments() -> None:
@@ -338,7 +339,7 @@ def create_trace_search_indexes() -> None:
     create_partial_index(
         "ix_traces_session",
         "traces",
-        ["experiment_id", "session_id", sa.text("timestamp_ms DESC")],
+        ["experiment_id", "session_id", sa.text("timestamp_ms DESC"), "request_id"],
         "session_id IS NOT NULL",
     )
     create_partial_index(
@@ -475,4 +476,34 @@ def create_evaluation_dataset_records() -> None:
         PrimaryKeyConstraint("dataset_id", "position", name="pk_evaluation_dataset_records"),
         UniqueConstraint("dataset_record_id", name="uq_evaluation_dataset_records_dataset_record_id"),
         UniqueConstraint("input_key", name="uq_evaluation_dataset_records_input_key"),
+    )
+
+
+def create_scorers() -> None:
+    op.create_table(
+        "scorers",
+        Column("id", Id, nullable=False),
+        Column("scorer_id", Text, nullable=False),
+        Column("experiment_id", BigInteger, nullable=False),
+        Column("scorer_name", Text, nullable=False),
+        PrimaryKeyConstraint("id", name="pk_scorers"),
+        UniqueConstraint("scorer_id", name="uq_scorers_scorer_id"),
+        UniqueConstraint("experiment_id", "scorer_name", name="uq_scorers_experiment_id_scorer_name"),
+    )
+    create_clustered_table(
+        "scorer_versions",
+        Column("scorer", BigInteger, nullable=False),
+        Column("scorer_version", BigInteger, nullable=False),
+        Column("creation_time", BigInteger, nullable=False),
+        Column("size", BigInteger, nullable=False),
+        Column("serialized_scorer", Text, nullable=False),
+        PrimaryKeyConstraint("scorer", "scorer_version", name="pk_scorer_versions"),
+    )
+    create_clustered_table(
+        "online_scoring_configs",
+        Column("scorer", BigInteger, nullable=False),
+        Column("online_scoring_config_id", Text, nullable=False),
+        Column("sample_rate", sa.Double, nullable=False),
+        Column("filter_string", Text),
+        PrimaryKeyConstraint("scorer", name="pk_online_scoring_configs"),
     )

@@ -16,6 +16,7 @@ from runnel.artifacts import locations
 from runnel.artifacts.s3 import S3Settings
 from runnel.artifacts.store import RemoteArtifactStore, open_store
 from runnel.config import Settings, s3_arguments
+from runnel.domain.errors import MlflowError
 from runnel.domain.experiments import DEFAULT_EXPERIMENT_ID
 from runnel.log import LOG, configure_logging
 from runnel.security import DEFAULT_ALLOWED_HOSTS, SecuritySettings, secure
@@ -97,7 +98,8 @@ class Application:
         try:
             await self._start()
         except Exception as error:
-            logger.exception("The server could not start")
+            if not isinstance(error, MlflowError):  # which says what is wrong, and uvicorn logs it
+                logger.exception("The server could not start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})

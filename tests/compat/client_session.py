@@ -242,6 +242,40 @@ def models_are_logged(client: mlflow.MlflowClient, experiment_id: str) -> None:
     assert same.model_id == model.model_id
 
 
+@since(2, 14)
+def traces_are_kept_with_their_spans(client: mlflow.MlflowClient, experiment_id: str) -> None:
+    @mlflow.trace(name="answer")
+    def answer(question: str) -> str:
+        with mlflow.start_span(name="look up") as span:
+            span.set_inputs({"query": question})
+            span.set_outputs(["a document"])
+        return "because"
+
+    answer("why?")
+    _flush_traces()
+    (trace,) = client.search_traces(experiment_ids=[experiment_id])
+    root, inner = trace.data.spans
+    assert (root.name, root.inputs, root.outputs) == ("answer", {"question": "why?"}, "because")
+    assert (inner.name, inner.inputs, inner.outputs) == ("look up", {"query": "why?"}, ["a document"])
+    assert (root.parent_id, inner.parent_id) == (None, root.span_id)
+
+
+@since(3, 2)
+def feedback_is_kept_with_its_trace(client: mlflow.MlflowClient, experiment_id: str) -> None:
+    with mlflow.start_span(name="answer") as span:
+        pass
+    _flush_traces()
+    mlflow.log_feedback(trace_id=span.trace_id, name="correct", value=True, rationale="it says so")
+    (feedback,) = client.get_trace(span.trace_id).info.assessments
+    assert (feedback.name, feedback.value, feedback.rationale) == ("correct", True, "it says so")
+
+
+def _flush_traces() -> None:
+    """Waits for the traces that clients of MLflow 3 send in the background by default; others have nothing to flush."""
+    if VERSION >= (3, 6):
+        mlflow.flush_trace_async_logging()
+
+
 def main() -> int:
     failed = 0
     client = mlflow.MlflowClient()

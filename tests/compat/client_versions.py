@@ -29,13 +29,14 @@ SCRIPTS = {
 PYTHON = "3.11"  # the newest that mlflow 2.9 and its dependencies of the time have wheels for
 SCRIPT_SECONDS = 300
 
-# What each version needs beside itself: clients of their time do not know the packages of today.
+# What each version needs beside itself: a client of its time does not know the packages of today.
+_OLD = ["pandas<3", "opentelemetry-api<1.31", "opentelemetry-sdk<1.31"]
 VERSIONS = {
-    "2.9.2": ["setuptools<81", "pandas<3"],
-    "2.14.3": ["setuptools<81", "pandas<3"],
-    "2.17.2": ["pandas<3"],
-    "2.22.1": ["pandas<3"],
-    "3.1.4": ["pandas<3"],
+    "2.9.2": [*_OLD, "setuptools<81"],
+    "2.14.3": [*_OLD, "setuptools<81"],
+    "2.17.2": _OLD,
+    "2.22.1": _OLD,
+    "3.1.4": _OLD,
     "3.6.0": ["pandas<3"],
 }
 

@@ -11,6 +11,8 @@ import pytest
 from matplotlib.figure import Figure
 from mlflow.exceptions import MlflowException
 
+BACKENDS = ["sqlite"]
+
 
 @pytest.fixture
 def run_id(experiment_id: str) -> str:

@@ -6,6 +6,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 
+BACKENDS = ["sqlite"]
+
 
 def test_a_dataset_is_an_input_of_its_run(client: mlflow.MlflowClient) -> None:
     frame = pd.DataFrame({"question": ["a?", "b?"], "expected": ["a", "b"]})

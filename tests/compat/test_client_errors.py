@@ -7,6 +7,8 @@ from mlflow.exceptions import MlflowException, RestException
 
 from tests.api_client import unique_name
 
+BACKENDS = ["sqlite"]
+
 
 def test_a_run_that_is_not_there(client: mlflow.MlflowClient) -> None:
     with pytest.raises(RestException, match=f"Run with id={'0' * 32} not found") as raised:

@@ -14,6 +14,8 @@ from mlflow.genai.scorers import scorer
 
 from tests.api_client import unique_name
 
+BACKENDS = ["sqlite"]
+
 QUESTIONS: list[dict[str, Any]] = [
     {"inputs": {"question": "2 + 2?"}, "expectations": {"answer": "4"}},
     {"inputs": {"question": "capital of France?"}, "expectations": {"answer": "Paris"}, "tags": {"topic": "geo"}},

@@ -9,6 +9,8 @@ import pytest
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import RestException
 
+BACKENDS = ["sqlite"]
+
 
 class Shouting(mlflow.pyfunc.PythonModel):
     """A model that answers in capitals."""

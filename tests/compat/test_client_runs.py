@@ -11,6 +11,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from tests.api_client import unique_name
 
+BACKENDS = ["sqlite"]
+
 
 def test_a_finished_run_holds_what_was_logged_into_it(client: mlflow.MlflowClient, experiment_id: str) -> None:
     before = int(time.time() * 1000)

@@ -14,6 +14,8 @@ from tests.conftest import StartServer
 from tests.s3_process import S3Process
 from tests.server_process import ServerProcess
 
+BACKENDS = ["sqlite"]
+
 MIB = 1024 * 1024
 
 

@@ -7,6 +7,8 @@ from mlflow.store.entities import PagedList
 
 from tests.api_client import unique_name
 
+BACKENDS = ["sqlite"]
+
 
 @pytest.fixture
 def many(client: mlflow.MlflowClient, experiment_id: str) -> list[str]:

@@ -13,6 +13,8 @@ import pytest
 
 from tests.server_process import clean_environment
 
+BACKENDS = ["sqlite"]
+
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 # Where Runnel means something else by default, with the reason.

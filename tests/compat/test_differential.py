@@ -14,6 +14,8 @@ from tests.compat.field_policy import DEVIATIONS
 from tests.compat.mlflow_process import MlflowProcess
 from tests.server_process import ServerProcess
 
+BACKENDS = ["sqlite"]
+
 ASKS: list[Ask] = [
     *asks_experiments.SERVER,
     *asks_experiments.EXPERIMENTS,

@@ -12,6 +12,8 @@ from tests.api_client import Api
 from tests.conftest import StartServer
 from tests.server_process import ServerProcess
 
+BACKENDS = ["sqlite"]
+
 
 def test_a_request_is_one_line_with_method_path_status_time_and_id(api: Api, server: ServerProcess) -> None:
     request_id = api.send("GET", "runs/get?run_id=secret").headers["x-request-id"]

@@ -19,6 +19,8 @@ from tests.api_client import Api, Refusal, invalid, missing, not_there, refusal
 from tests.conftest import StartServer
 from tests.server_process import ServerProcess
 
+BACKENDS = ["sqlite"]
+
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
 LIST = "artifacts/list"
 GET = "/get-artifact"

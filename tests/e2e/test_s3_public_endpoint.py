@@ -12,6 +12,8 @@ from tests.api_client import Api
 from tests.conftest import StartServer
 from tests.s3_process import S3Process
 
+BACKENDS = ["sqlite"]
+
 PUBLIC = "RUNNEL_S3_PUBLIC_ENDPOINT_URL"
 
 

@@ -17,6 +17,8 @@ from tests.conftest import NewDatabase, StartServer
 from tests.s3_process import OWNER, S3Process
 from tests.server_process import ServerProcess, clean_environment, free_port
 
+BACKENDS = ["sqlite"]
+
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 MULTIPART = "/api/2.0/mlflow-artifacts/mpu"
 PRESIGNED = "/api/2.0/mlflow-artifacts/presigned"

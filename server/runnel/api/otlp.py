@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runnel.domain.errors import InvalidParameterValue, RequestTooLarge
+from runnel.domain.otel_conventions import translate
 from runnel.domain.spans import REQUEST_ID, STATUS_CODE_NAMES, SpanContent, decoded
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _span_content(span: Span, resource: dict[str, Any]) -> SpanContent:
     status_code = span.status.code if span.status.code in (1, 2) else 0
     parent = span.parent_span_id.hex() if any(span.parent_span_id) else None
     name = _storable(span.name)
-    dictionary = {
+    dictionary: dict[str, Any] = {
         "trace_id": base64.b64encode(span.trace_id).decode(),
         "span_id": base64.b64encode(span.span_id).decode(),
         "parent_span_id": base64.b64encode(span.parent_span_id).decode() if parent else None,
@@ -178,6 +179,7 @@ def _span_content(span: Span, resource: dict[str, Any]) -> SpanContent:
             for link in span.links
         ],
     }
+    attributes |= translate(attributes, dictionary["events"])  # the dictionary's own attributes
     return SpanContent(
         trace_id=trace_id,
         span_id=span.span_id.hex(),

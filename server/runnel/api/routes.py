@@ -16,6 +16,7 @@ from runnel.api import (
     openapi,
     presigned_artifacts,
     runs,
+    scorers,
     server_info,
     trace_artifacts,
     trace_deletion,
@@ -148,4 +149,12 @@ ROUTES: list[Endpoint] = [
         "/3.0/mlflow/datasets/{dataset_id}/remove-experiments",
         evaluation_datasets.remove_dataset_from_experiments,
     ),
+    # Scorers
+    command("POST", "/3.0/mlflow/scorers/register", scorers.register_scorer),
+    query("GET", "/3.0/mlflow/scorers/list", scorers.list_scorers),
+    query("GET", "/3.0/mlflow/scorers/versions", scorers.list_scorer_versions),
+    query("GET", "/3.0/mlflow/scorers/get", scorers.get_scorer),
+    command("DELETE", "/3.0/mlflow/scorers/delete", scorers.delete_scorer),
+    query("GET", "/3.0/mlflow/scorers/online-configs", scorers.get_online_scoring_configs),
+    command("PUT", "/3.0/mlflow/scorers/online-config", scorers.upsert_online_scoring_config),
 ]

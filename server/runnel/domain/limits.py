@@ -83,3 +83,8 @@ MAX_DATASET_RECORDS_LENGTH = 4_194_304  # characters in memory at once; a page o
 DEFAULT_DATASET_RECORD_RESULTS = 1_000  # MLflow's own
 MAX_DATASET_SCHEMA_FIELDS = 1_000  # in each part of the schema of an evaluation dataset
 MAX_DATASET_SCHEMA_FIELD_LENGTH = 250
+
+MAX_SCORER_NAME_LENGTH = 256
+MAX_SERIALIZED_SCORER_LENGTH = 1_048_576  # ours, as are these below
+MAX_SERIALIZED_SCORER_DEPTH = 100
+MAX_SCORERS_LENGTH = 67_108_864  # characters of all scorers in one answer

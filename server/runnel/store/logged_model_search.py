@@ -267,7 +267,7 @@ def _within_experiments(
 def _ranked(tx: Transaction, search: _Search) -> list[tuple[Any, ...]]:
     """The models by their first sort key, a metric: with a value, with NaN, without the metric."""
     first_rank = 0 if search.position is None else search.position[0]
-    if first_rank not in _RANKS:
+    if not isinstance(first_rank, int) or first_rank not in _RANKS:
         raise InvalidParameterValue("Invalid page token: it does not belong to this order")
     found: list[tuple[Any, ...]] = []
     for rank in _RANKS[first_rank:]:

@@ -330,7 +330,15 @@ def record_logged_model(tx: Transaction, run_id: str, model: dict[str, Any]) -> 
     ref = get_active_run_ref(tx, run_id)
     tx.execute(LOCK_RUN, id=ref.id)  # the tag is read, extended and written: one client after another
     row = tx.row(SELECT_TAG, run_id=ref.id, key=LOGGED_MODELS_TAG)
-    history = orjson.loads(row[0]) if row else []
-    longer = orjson.dumps([*history, model]).decode()
+    try:
+        history = orjson.loads(row[0]) if row else []
+    except ValueError:  # a client can set the tag to anything
+        history = None
+    if not isinstance(history, list):
+        raise InvalidParameterValue(f"The tag '{LOGGED_MODELS_TAG}' of run {run_id} is not a JSON list")
+    try:
+        longer = orjson.dumps([*history, model]).decode()
+    except orjson.JSONEncodeError:
+        raise InvalidParameterValue("The model info is nested too deeply") from None
     check_length("value", longer, limits.MAX_TAG_VALUE_LENGTH)  # cut short, it would not be JSON
     set_tags(tx, ref, [RunTag(LOGGED_MODELS_TAG, longer)])

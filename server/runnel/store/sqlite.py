@@ -33,9 +33,13 @@ BUSY_TIMEOUT_SECONDS = 30.0  # how long another process may hold the file's writ
 MAX_WAITING_QUERIES = 4_096  # before new ones are answered 503
 READER_THREADS = 4
 READ_TIMEOUT_SECONDS = 30.0
+# A LIKE pattern is matched inside one step of SQLite's machine, where no interrupt reaches it: one of this length takes
+# up to two seconds for a text of a megabyte.
+MAX_LIKE_PATTERN_BYTES = 1_000
 # A write-ahead log that is longer is emptied, for which no query may run: one that has begun may then take this long.
 MAX_WAL_BYTES = 128 * 1024 * 1024
 URGENT_TIMEOUT_SECONDS = 5.0
+_CODES_OF_DEFECTS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
 _WATCH_SECONDS = 0.5  # between two looks at the queries' time and the log's length
 
 
@@ -49,8 +53,7 @@ def connect(path: str) -> sqlite3.Connection:
     connection.execute("PRAGMA case_sensitive_like=ON")  # LIKE distinguishes case, as in MLflow and PostgreSQL
     connection.execute("PRAGMA wal_autocheckpoint=4000")
     connection.execute("PRAGMA journal_size_limit=67108864")
-    # A LIKE pattern is matched inside one step of SQLite's machine, where no interrupt can reach it.
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 10_000)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_LIKE_PATTERN_BYTES)
     return connection
 
 
@@ -149,7 +152,7 @@ class SqliteDatabase:
                     f"The query took longer than {limit:g} seconds; narrow its filter"
                 ) from None
             if "LIKE or GLOB pattern too complex" in str(error):
-                raise InvalidParameterValue("A LIKE pattern can have at most 10,000 bytes") from None
+                raise InvalidParameterValue(f"A LIKE pattern can have at most {MAX_LIKE_PATTERN_BYTES} bytes") from None
             raise _told(error) from error
 
     def _reader(self) -> _Reader:
@@ -239,7 +242,8 @@ class SqliteDatabase:
 def _told(error: BaseException) -> BaseException:
     """What a client hears of an error: where SQLite complains of its surroundings (a full disk, a lock that lasts), not
     of the statement, the client may try again."""
-    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-        logger.warning("The database failed: %s", error)
-        return TemporarilyUnavailable(f"The database cannot be used now: {error}")
-    return error
+    is_defect = not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode in _CODES_OF_DEFECTS
+    if is_defect:
+        return error
+    logger.warning("The database failed: %s", error)
+    return TemporarilyUnavailable(f"The database cannot be used now: {error}")

@@ -76,8 +76,9 @@ def _condition(dialect: Dialect, experiment_ids: Sequence[int], comparison: Comp
             if comparison.operator in _PRESENCE:
                 absent = ATTRIBUTES[key].is_(None)
                 return absent if comparison.operator == "IS NULL" else sa.not_(absent)
-            if key in ("name", "client_request_id") and comparison.operator == "=":
-                return _starts_as(ATTRIBUTES[key], comparison) & matches(dialect, ATTRIBUTES[key], comparison)
+            if key == "name" and comparison.operator == "=":
+                # The column not by itself: SQLite would put its value into the expression that the index has.
+                return _starts_as(traces.c.name, comparison) & (traces.c.name.concat("") == comparison.value)
             return matches(dialect, ATTRIBUTES[key], comparison)
         case ("tag" | "request_metadata") as entity, key:
             table = KEY_VALUE_TABLES[entity]
@@ -122,8 +123,10 @@ def _span_condition(dialect: Dialect, comparison: Comparison) -> Condition:
         raise InvalidParameterValue(f"Invalid span attribute '{name[:100]}': quotes and backslashes cannot be searched")
     value = dialect.decoded_json(dialect.json_member(spans.c.content, "attributes", name))
     # Most spans do not have the attribute, and finding that out is much cheaper than taking their JSON apart.
-    has_name = dialect.contains(spans.c.content, f'"{name}": ')
-    return sa.case((has_name, matches(dialect, value, comparison)), else_=sa.false())
+    values = _json_forms(str(comparison.value)) if comparison.operator == "=" else []
+    texts = [f'"{name}": {form}' for text in values for form in _json_forms(text)[1:]] or [f'"{name}": ']
+    may_match = sa.or_(*[dialect.contains(spans.c.content, text) for text in dict.fromkeys(texts)])
+    return sa.case((may_match, matches(dialect, value, comparison)), else_=sa.false())
 
 
 # Assessments
@@ -156,6 +159,7 @@ def _assessment_conditions(dialect: Dialect, comparison: Comparison) -> list[Con
 
 
 def _json_forms(text: str) -> list[str]:
+    """The text itself (for what is no string), and the JSON strings that stand for it."""
     return [text, json.dumps(text), json.dumps(text, ensure_ascii=False)]
 
 
@@ -193,6 +197,12 @@ def indexed_rows(dialect: Dialect, experiment_ids: Sequence[int], comparison: Co
     match comparison.entity, comparison.key, comparison.operator:
         case "attribute", "request_id", "=" | "IN":
             return sa.select(traces.c.id).where(matches(dialect, traces.c.request_id, comparison))
+        case "attribute", "client_request_id", "=":
+            return sa.select(traces.c.id).where(
+                dialect.is_in(traces.c.experiment_id, experiment_ids),
+                _starts_as(traces.c.client_request_id, comparison),
+                traces.c.client_request_id.is_not(None),
+            )
         case "attribute", "run_id", "=" | "IN":
             return sa.select(trace_runs.c.trace_id).where(matches(dialect, trace_runs.c.run_uuid, comparison))
         case "attribute", "prompt", _:

@@ -27,6 +27,7 @@ from runnel.store.schema.logged_models import (
     logged_models,
     metric_datasets,
 )
+from runnel.store.schema.scorers import online_scoring_configs, scorer_versions, scorers
 from runnel.store.schema.traces import (
     UNINDEXED_TRACE_METADATA,
     assessments,
@@ -83,9 +84,12 @@ __all__ = [
     "metrics",
     "model_inputs",
     "model_outputs",
+    "online_scoring_configs",
     "params",
     "recent_metric_points",
     "runs",
+    "scorer_versions",
+    "scorers",
     "spans",
     "tags",
     "trace_metadata",

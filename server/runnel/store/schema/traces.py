@@ -48,6 +48,7 @@ sa.Index(
     traces.c.experiment_id,
     traces.c.session_id,
     traces.c.timestamp_ms.desc(),
+    traces.c.request_id,
     sqlite_where=traces.c.session_id.is_not(None),
     postgresql_where=traces.c.session_id.is_not(None),
 )
