@@ -216,7 +216,8 @@ def _is_json(text: str) -> bool:
     except ValueError:
         pass
     try:
-        json.loads(text)  # takes NaN as well
+        value = json.loads(text)  # takes NaN as well
+        json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair, which no answer can hold
         return True
     except (ValueError, RecursionError):
         return False

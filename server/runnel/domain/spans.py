@@ -85,7 +85,12 @@ def decoded(text: str | None) -> Any:
 def text_attribute(span: SpanContent, key: str, max_length: int = 500) -> str | None:
     """An attribute that is a text, cut to a length; None for anything else."""
     value = span.attribute(key)
-    return value[:max_length] if isinstance(value, str) and value else None
+    return without_nul(value[:max_length]) if isinstance(value, str) and value else None
+
+
+def without_nul(text: str) -> str:
+    """A text without NUL characters, which JSON's escapes can hold and PostgreSQL cannot."""
+    return text.replace("\0", "\ufffd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,7 @@ def _tags_of(spans: Sequence[SpanContent], root: SpanContent | None) -> dict[str
     if root is not None:
         for key, text in root.attributes.items():
             if key.startswith(TRACE_TAG_PREFIX):
-                found[key.removeprefix(TRACE_TAG_PREFIX)] = str(decoded(text))
+                found[key.removeprefix(TRACE_TAG_PREFIX)] = without_nul(str(decoded(text)))
     tags: dict[str, str] = {}
     for key, value in found.items():
         with contextlib.suppress(InvalidParameterValue):
@@ -150,7 +155,7 @@ def _first_text(spans: Iterable[SpanContent], keys: Sequence[str]) -> str | None
             if key in span.attributes:
                 value = decoded(span.attributes[key])
                 if value not in (None, ""):
-                    return str(value)[: limits.MAX_SESSION_ID_LENGTH]
+                    return without_nul(str(value)[: limits.MAX_SESSION_ID_LENGTH])
     return None
 
 
@@ -192,7 +197,7 @@ def preview(text: str | None, role: str) -> str | None:
         return None
     messages = _messages_in(decoded(text))
     shown = _text_of_last(messages, role) if messages else None
-    shown = shown or text
+    shown = without_nul(shown or text)
     return shown if len(shown) <= MAX_PREVIEW_LENGTH else f"{shown[: MAX_PREVIEW_LENGTH - 3]}..."
 
 
