@@ -501,7 +501,7 @@ def create_scorers() -> None:
     )
     create_clustered_table(
         "online_scoring_configs",
-        Column("scorer", BigInteger, nullable=False),
+        Column("scorer", BigInteger, autoincrement=False, nullable=False),
         Column("online_scoring_config_id", Text, nullable=False),
         Column("sample_rate", sa.Double, nullable=False),
         Column("filter_string", Text),

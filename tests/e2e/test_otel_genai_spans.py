@@ -116,7 +116,8 @@ def test_a_cost_that_a_client_sends_is_kept(api: Api, experiment_id: str) -> Non
 
 
 def test_odd_values_under_known_keys_are_stored_as_they_came(api: Api, experiment_id: str) -> None:
-    for odd in ({"a": [1]}, "\0", 2**62, float("nan"), "[" * 300 + "]" * 300):
+    texts = ("\0", '"\\ud83d"', '"\\u0000"', "[" * 300 + "]" * 300)
+    for odd in ({"a": [1]}, 2**62, float("nan"), *texts):
         otel_id = new_otel_id()
         attributes = dict.fromkeys((*chat_attributes(), "input.value", "ai.operationId", "lk.user_input"), odd)
         attributes["gen_ai.agent.name"] = "gemini-cli"

@@ -71,13 +71,8 @@ def whole_number(value: Any) -> int | None:
 
 
 def dump(value: Any) -> str:
-    """The JSON of a value, in characters that every database takes."""
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode()
-        return text
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON's escapes can hold and UTF-8 cannot
-        return json.dumps(value)
+    """The JSON of a value; half of a surrogate pair, which JSON's escapes can hold and UTF-8 cannot, becomes "?"."""
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
 
 
 # Gemini CLI: the GenAI conventions with operations of its own, messages in the form of Gemini's API.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Set
+from enum import Enum, auto
 from typing import Any, NotRequired, TypedDict
 
 from runnel.domain import limits
@@ -65,11 +66,7 @@ def check_definition(serialized_scorer: str) -> None:
     """Refuses a definition that is no JSON object, holds code, or chooses where requests of a model's client go."""
     check_length("serialized_scorer", serialized_scorer, limits.MAX_SERIALIZED_SCORER_LENGTH)
     definition = parse_definition(serialized_scorer)
-    for part in _objects(definition):
-        if part.get("call_source") is not None:
-            raise InvalidParameterValue(_CODE_REFUSAL)
-        if isinstance(part.get(_THIRD_PARTY), dict):
-            _check_third_party(part[_THIRD_PARTY])
+    _check_parts(definition)
     model = _model(definition)
     if model is not None and not isinstance(model, str):
         raise InvalidParameterValue(f"Scorer model must be a string, got {type(model).__name__}.")
@@ -129,39 +126,60 @@ def _model(definition: dict[str, Any]) -> Any:
     return data.get("model")
 
 
-def _check_third_party(data: dict[str, Any]) -> None:
-    options = data.get("kwargs")
+class _Place(Enum):
+    """Where in a definition a value stands: options are those of a third party's scorer, and all that is in them."""
+
+    ANYWHERE = auto()
+    THIRD_PARTY = auto()
+    OPTIONS = auto()
+
+    def of_member(self, key: str) -> _Place:
+        """The place of a member of an object that stands here."""
+        if self is _Place.OPTIONS or (self is _Place.THIRD_PARTY and key == "kwargs"):
+            return _Place.OPTIONS
+        return _Place.THIRD_PARTY if key == _THIRD_PARTY else _Place.ANYWHERE
+
+
+def _check_parts(definition: dict[str, Any]) -> None:
+    """Looks once at each object and list in a definition, those of one depth after those around them."""
+    level: list[tuple[Any, _Place]] = [(definition, _Place.ANYWHERE)]
+    for _ in range(limits.MAX_SERIALIZED_SCORER_DEPTH):
+        inner: list[tuple[Any, _Place]] = []
+        for part, place in level:
+            if isinstance(part, dict):
+                _check_object(part, place)
+                members = [(value, place.of_member(key)) for key, value in part.items()]
+            else:
+                # A list of two becomes an option and its value where the scorer is built from pairs.
+                if place is _Place.OPTIONS and len(part) == 2 and isinstance(part[0], str):
+                    _check_options({part[0]})
+                members = [(value, place if place is _Place.OPTIONS else _Place.ANYWHERE) for value in part]
+            inner += [member for member in members if isinstance(member[0], dict | list)]
+        if not inner:
+            return
+        level = inner
+    raise InvalidParameterValue(
+        f"serialized_scorer is nested too deeply: at most {limits.MAX_SERIALIZED_SCORER_DEPTH} levels are allowed"
+    )
+
+
+def _check_object(part: dict[str, Any], place: _Place) -> None:
+    if part.get("call_source") is not None:
+        raise InvalidParameterValue(_CODE_REFUSAL)
+    third_party = part.get(_THIRD_PARTY)
+    options = third_party.get("kwargs") if isinstance(third_party, dict) else None
     if options is not None and not isinstance(options, dict):
         raise InvalidParameterValue(
             f"third_party_scorer_data.kwargs must be a JSON object, got {type(options).__name__}."
         )
-    found: set[str] = set()
-    for value in _values(options):
-        # Pairs of keys and values, in lists, become an object too where the scorer is built.
-        if isinstance(value, dict):
-            found |= _DESTINATION_OPTIONS & value.keys()
-        elif isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
-            found |= _DESTINATION_OPTIONS & {value[0]}
+    if place is _Place.OPTIONS:
+        _check_options(part.keys())
+
+
+def _check_options(names: Set[str]) -> None:
+    found = _DESTINATION_OPTIONS & names
     if found:
         raise InvalidParameterValue(
             f"third_party_scorer_data.kwargs must not contain {', '.join(map(repr, sorted(found)))}: these options "
             "choose where the scorer's LLM client sends requests."
         )
-
-
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    return (part for part in _values(value) if isinstance(part, dict))
-
-
-def _values(value: Any) -> Iterator[Any]:
-    """The objects and lists in a JSON value, itself included; refuses what is nested too deeply."""
-    level = [value]
-    for _ in range(limits.MAX_SERIALIZED_SCORER_DEPTH):
-        yield from level
-        inner = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list)]
-        level = [part for parts in inner for part in parts]
-        if not level:
-            return
-    raise InvalidParameterValue(
-        f"serialized_scorer is nested too deeply: at most {limits.MAX_SERIALIZED_SCORER_DEPTH} levels are allowed"
-    )
