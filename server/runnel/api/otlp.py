@@ -11,6 +11,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -33,6 +34,7 @@ _INT64 = range(-(2**63), 2**63)
 # object is three; what lies deeper is answered as its JSON.
 _MAX_NESTING = 30
 _JSON_STARTS = ("{", "[", '"')
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
@@ -225,7 +227,7 @@ def _is_json(text: str) -> bool:
 
 def _dump(value: Any) -> str:
     # As MLflow writes it: filters compare with this text.
-    return json.dumps(value, ensure_ascii=False)
+    return encode_basestring(value) if type(value) is str else _ENCODE(value)
 
 
 def _values(attributes: Iterable[KeyValue]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("content", sa.Text()),
 )
 _KEY = ("trace_id", "span_id")
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _upsert(d: Any, rows: sa.FromClause) -> Any:
@@ -91,7 +92,7 @@ def write_spans(tx: Transaction, contents: Sequence[SpanContent], keys: Mapping[
             text_attribute(span, MODEL),
             text_attribute(span, MODEL_PROVIDER),
             *[cost.get(name) for name in COST_KEYS],
-            json.dumps(span.dictionary, ensure_ascii=False),
+            _ENCODE(span.dictionary),
         )
     # In the order of the key: the rows lie beside each other, and two servers lock them in the same order.
     tx.write_rows(UPSERT_SPANS, [rows[key] for key in sorted(rows)])
