@@ -356,7 +356,7 @@ def create_partial_index(name: str, table: str, columns: list[Any], condition: s
 
 
 def create_spans() -> None:
-    create_clustered_table(
+    op.create_table(
         "spans",
         Column("trace_id", BigInteger, nullable=False),
         Column("span_id", Text, nullable=False),

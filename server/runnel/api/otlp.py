@@ -9,14 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import math
-import zlib
 from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runnel.domain.errors import InvalidParameterValue, RequestTooLarge
+from runnel.domain.errors import InvalidParameterValue
 from runnel.domain.otel_conventions import translate
 from runnel.domain.spans import REQUEST_ID, STATUS_CODE_NAMES, SpanContent, decoded
 
@@ -37,58 +36,13 @@ _JSON_STARTS = ("{", "[", '"')
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def decompress(body: bytes, encoding: str, limit: int) -> bytes:
-    """The body without its Content-Encoding: gzip, deflate (with or without zlib's header), zstd, or none.
-
-    Raises RequestTooLarge as soon as more than ``limit`` bytes come out, however small the body was.
-    """
-    match encoding.strip().lower():
-        case "" | "identity":
-            return body
-        case "gzip":
-            return _inflate(body, limit, "gzip", zlib.MAX_WBITS | 16)
-        case "deflate":
-            try:
-                return _inflate(body, limit, "deflate", zlib.MAX_WBITS)
-            except InvalidParameterValue:
-                return _inflate(body, limit, "deflate", -zlib.MAX_WBITS)
-        case "zstd":
-            return _unzstd(body, limit)
-        case other:
-            raise InvalidParameterValue(f"Unsupported Content-Encoding '{other[:50]}'; gzip, deflate and zstd are read")
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type says JSON; the other form is protobuf."""
+    return _media_type(content_type) == JSON
 
 
-def _inflate(body: bytes, limit: int, name: str, window_bits: int) -> bytes:
-    out = bytearray()
-    try:
-        while body:  # gzip allows several members, one after another
-            inflater = zlib.decompressobj(window_bits)
-            out += inflater.decompress(body, limit + 1 - len(out))
-            if len(out) > limit:
-                raise _too_large(limit)
-            if not inflater.eof:
-                raise InvalidParameterValue(f"The {name} body ends early")
-            body = inflater.unused_data
-    except zlib.error as error:
-        raise InvalidParameterValue(f"The body is not valid {name}: {error}") from None
-    return bytes(out)
-
-
-def _unzstd(body: bytes, limit: int) -> bytes:
-    import zstandard
-
-    try:
-        reader = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(body, read_across_frames=True)
-        out: bytes = reader.read(limit + 1)
-    except zstandard.ZstdError as error:
-        raise InvalidParameterValue(f"The body is not valid zstd: {error}") from None
-    if len(out) > limit:
-        raise _too_large(limit)
-    return out
-
-
-def _too_large(limit: int) -> RequestTooLarge:
-    return RequestTooLarge(f"The decompressed body is larger than the {limit} bytes allowed (--max-request-bytes)")
+def _media_type(content_type: str) -> str:
+    return content_type.split(";", 1)[0].strip().lower()
 
 
 def parse_export_request(body: bytes, content_type: str) -> list[SpanContent]:
@@ -98,7 +52,7 @@ def parse_export_request(body: bytes, content_type: str) -> list[SpanContent]:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     message = ExportTraceServiceRequest()
-    media_type = content_type.split(";", 1)[0].strip().lower()
+    media_type = _media_type(content_type)
     if media_type not in (PROTOBUF, JSON):
         raise InvalidParameterValue(f"Invalid Content-Type: {content_type[:100]}. Expected: {PROTOBUF} or {JSON}")
     try:
@@ -106,7 +60,7 @@ def parse_export_request(body: bytes, content_type: str) -> list[SpanContent]:
             Parse(_with_base64_ids(body), message, ignore_unknown_fields=True, max_recursion_depth=100)
         else:
             message.ParseFromString(body)
-    except (DecodeError, ParseError, ValueError, RecursionError, TypeError, AttributeError) as error:
+    except (DecodeError, ParseError, ValueError, RecursionError) as error:
         raise InvalidParameterValue(f"Invalid OpenTelemetry format: {str(error)[:300]}") from None
     if not message.resource_spans:
         raise InvalidParameterValue("Invalid OpenTelemetry format - no spans found")
@@ -116,13 +70,16 @@ def parse_export_request(body: bytes, content_type: str) -> list[SpanContent]:
 def _with_base64_ids(body: bytes) -> str:
     """OTLP writes ids in hexadecimal, where protobuf's own JSON has base64."""
     document = json.loads(body)
-    for resource_spans in document.get("resourceSpans", []):
-        for scope_spans in resource_spans.get("scopeSpans", []):
-            for span in scope_spans.get("spans", []):
-                for holder in [span, *span.get("links", [])]:
-                    for field in ("traceId", "spanId", "parentSpanId"):
-                        if holder.get(field):
-                            holder[field] = base64.b64encode(bytes.fromhex(holder[field])).decode()
+    try:
+        for resource_spans in document.get("resourceSpans", []):
+            for scope_spans in resource_spans.get("scopeSpans", []):
+                for span in scope_spans.get("spans", []):
+                    for holder in [span, *span.get("links", [])]:
+                        for field in ("traceId", "spanId", "parentSpanId"):
+                            if holder.get(field):
+                                holder[field] = base64.b64encode(bytes.fromhex(holder[field])).decode()
+    except (AttributeError, TypeError):
+        raise ValueError("resourceSpans, scopeSpans, spans and their ids are not what OTLP/JSON has there") from None
     return json.dumps(document)
 
 
@@ -191,7 +148,7 @@ def _span_content(span: Span, resource: dict[str, Any]) -> SpanContent:
         start_time_ns=start,
         end_time_ns=end,
         attributes=attributes,
-        dictionary=dictionary,
+        content=_ENCODE(dictionary),
         resource=resource,
     )
 

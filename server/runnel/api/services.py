@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from runnel.api.artifact_threads import ArtifactThreads
 from runnel.api.readiness import Readiness
+from runnel.api.span_intake import SpanIntake
 from runnel.artifacts.store import ArtifactStore
 from runnel.config import Settings
 from runnel.store.database import Database
@@ -25,4 +26,5 @@ class Services:
     artifact_threads: ArtifactThreads
     # How many uploads to a remote store may keep a part in memory.
     upload_slots: asyncio.Semaphore
+    span_intake: SpanIntake = field(default_factory=SpanIntake)
     readiness: Readiness = field(default_factory=Readiness)

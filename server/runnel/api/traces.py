@@ -17,7 +17,7 @@ from runnel.api.services import Services
 from runnel.api.wire import render_json
 from runnel.artifacts import locations
 from runnel.domain import limits
-from runnel.domain.errors import InvalidParameterValue, RequestTooLarge, ResourceDoesNotExist
+from runnel.domain.errors import InvalidParameterValue, ResourceDoesNotExist
 from runnel.domain.spans import SpanContent
 from runnel.domain.traces import (
     IN_TRACKING_STORE,
@@ -187,26 +187,20 @@ def link_traces_to_run(tx: Transaction, run_id: str, trace_ids: list[str]) -> Em
 
 async def export_traces(request: Request, services: Services) -> Response:
     """Takes spans in OpenTelemetry's protocol over HTTP: all spans of a request, or none of them."""
-    settings = services.settings
-    content_type = request.headers.get("content-type", "")
-    encoding = request.headers.get("content-encoding", "")
-    body = await _read_body(request, settings.max_request_bytes)
-    contents = await asyncio.to_thread(_parse, body, content_type, encoding, settings.max_request_bytes)
-    experiment = request.headers.get(EXPERIMENT_HEADER) or settings.trace_experiment_id
+    experiment = request.headers.get(EXPERIMENT_HEADER) or services.settings.trace_experiment_id
     if not experiment:
         raise InvalidParameterValue(
             f"Missing header '{EXPERIMENT_HEADER}': it names the experiment that the spans belong to. For exporters "
             "that cannot send it, set --trace-experiment-id or RUNNEL_TRACE_EXPERIMENT_ID on the server."
         )
+    experiment_id = parse_experiment_id(experiment)
     run_id = request.headers.get(RUN_HEADER, "")
-    command = partial(_log_spans, experiment_id=parse_experiment_id(experiment), contents=contents, run_id=run_id)
-    await services.database.write(command, order=contents[0].trace_id if contents else "")
-    is_json = content_type.startswith(otlp.JSON)
+    with services.span_intake.hold(services.settings.max_request_bytes) as held:
+        contents = await services.span_intake.read(request, held)
+        command = partial(_log_spans, experiment_id=experiment_id, contents=contents, run_id=run_id)
+        await services.database.write(command, order=contents[0].trace_id if contents else "")
+    is_json = otlp.is_json(request.headers.get("content-type", ""))
     return Response(b"{}" if is_json else b"", media_type=otlp.JSON if is_json else otlp.PROTOBUF)
-
-
-def _parse(body: bytes, content_type: str, encoding: str, limit: int) -> list[SpanContent]:
-    return otlp.parse_export_request(otlp.decompress(body, encoding, limit), content_type)
 
 
 def _log_spans(tx: Transaction, *, experiment_id: int, contents: list[SpanContent], run_id: str) -> None:
@@ -214,15 +208,3 @@ def _log_spans(tx: Transaction, *, experiment_id: int, contents: list[SpanConten
     if run_id:
         completed = {span.trace_id for span in contents if span.parent_span_id is None}
         traces.link_traces_to_run(tx, sorted(completed), run_id)
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        raise RequestTooLarge(f"The request body is larger than the {limit} bytes allowed (--max-request-bytes)")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise RequestTooLarge(f"The request body is larger than the {limit} bytes allowed (--max-request-bytes)")
-    return bytes(body)

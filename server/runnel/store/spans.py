@@ -42,7 +42,6 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("content", sa.Text()),
 )
 _KEY = ("trace_id", "span_id")
-_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _upsert(d: Any, rows: sa.FromClause) -> Any:
@@ -68,10 +67,14 @@ SELECT_CONTENTS = Statement(
         )
     )
 )
+# Most spans report nothing, and a trace may have thousands: their contents are not even fetched.
 SELECT_NODES = Statement(
-    lambda d: sa.select(spans.c.trace_id, spans.c.span_id, spans.c.parent_span_id, spans.c.content).where(
-        d.is_in(spans.c.trace_id, "trace_ids")
-    )
+    lambda d: sa.select(
+        spans.c.trace_id,
+        spans.c.span_id,
+        spans.c.parent_span_id,
+        sa.case((sa.or_(*[d.contains(spans.c.content, f'"{key}": ') for key in (TOKEN_USAGE, COST)]), spans.c.content)),
+    ).where(d.is_in(spans.c.trace_id, "trace_ids"))
 )
 
 
@@ -92,7 +95,7 @@ def write_spans(tx: Transaction, contents: Sequence[SpanContent], keys: Mapping[
             text_attribute(span, MODEL),
             text_attribute(span, MODEL_PROVIDER),
             *[cost.get(name) for name in COST_KEYS],
-            _ENCODE(span.dictionary),
+            span.content,
         )
     # In the order of the key: the rows lie beside each other, and two servers lock them in the same order.
     tx.write_rows(UPSERT_SPANS, [rows[key] for key in sorted(rows)])
@@ -116,8 +119,8 @@ def usage_nodes(tx: Transaction, trace_ids: list[int]) -> dict[int, dict[str, li
     """What the stored spans of traces report of tokens and cost, by trace and by attribute."""
     found: dict[int, dict[str, list[UsageNode]]] = {}
     for trace_id, span_id, parent_span_id, content in tx.rows(SELECT_NODES, trace_ids=trace_ids):
-        attributes = json.loads(content).get("attributes") or {}
-        for key in (TOKEN_USAGE, COST):
-            node = UsageNode(span_id, parent_span_id, numbers_in(attributes.get(key)))
-            found.setdefault(trace_id, {}).setdefault(key, []).append(node)
+        attributes = (to_dictionary(content).get("attributes") or {}) if content else {}
+        by_attribute = found.setdefault(trace_id, {TOKEN_USAGE: [], COST: []})
+        for key, nodes in by_attribute.items():
+            nodes.append(UsageNode(span_id, parent_span_id, numbers_in(attributes.get(key)) if attributes else {}))
     return found

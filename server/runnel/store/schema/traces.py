@@ -132,9 +132,11 @@ trace_prompts = clustered_table(
     sa.Index("ix_trace_prompts_trace", "trace_id"),
 )
 
-# What is searched in columns; the whole span as MLflow keeps it (attributes as JSON in text) in content.
-spans = clustered_table(
+# What is searched in columns; the whole span as MLflow keeps it (attributes as JSON in text) in content. Not clustered:
+# of a row in the order of a key, SQLite moves what is past a quarter of a page to a page of its own, and most are.
+spans = sa.Table(
     "spans",
+    metadata,
     sa.Column("trace_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("span_id", Text, primary_key=True),
     sa.Column("parent_span_id", Text),
