@@ -271,6 +271,29 @@ def test_an_endless_query_makes_way_for_the_log_to_be_emptied(tmp_path: Path, mo
     asyncio.run(scenario())
 
 
+def test_another_program_that_reads_for_long_holds_up_neither_writes_nor_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "MAX_WAL_BYTES", 1024 * 1024)
+    monkeypatch.setattr(sqlite, "URGENT_TIMEOUT_SECONDS", 0.2)
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            with contextlib.closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+                other.execute("BEGIN")
+                other.execute("SELECT count(*) FROM experiment_tags").fetchone()
+                deadline = time.monotonic() + 3
+                while time.monotonic() < deadline:
+                    started = time.monotonic()
+                    await database.write(set_large_tags("k"))
+                    assert len(await database.read(get_tags)) == 10
+                    assert time.monotonic() - started < 2
+                    await asyncio.sleep(0.01)
+                assert wal_bytes(database) > 2 * 1024 * 1024
+
+    asyncio.run(scenario())
+
+
 # A full disk
 
 

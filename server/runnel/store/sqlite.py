@@ -41,6 +41,7 @@ MAX_WAL_BYTES = 128 * 1024 * 1024
 URGENT_TIMEOUT_SECONDS = 5.0
 _CODES_OF_DEFECTS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
 _WATCH_SECONDS = 0.5  # between two looks at the queries' time and the log's length
+_BETWEEN_ATTEMPTS_SECONDS = 0.1  # to empty the log
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -104,14 +105,16 @@ class SqliteDatabase:
         self._writes_may_begin = threading.Event()
         self._writes_may_begin.set()
         self._readers_are_done = threading.Event()
-        self._watch = threading.Thread(target=self._watch_forever, name="watch", daemon=True)
         self._writer = GroupCommit("writer", self._commit_group)
+        self._wal_limit = MAX_WAL_BYTES
 
     def start(self) -> None:
         self._connection = connect(str(self.path))
         self._connection.execute("PRAGMA cache_size=-16000")
         self._transaction = Transaction(self._connection, SQLITE)
         self._writer.start()
+        own_connection = connect(str(self.path))
+        self._watch = threading.Thread(target=self._watch_forever, args=(own_connection,), name="watch", daemon=True)
         self._watch.start()
 
     def close(self) -> None:
@@ -163,11 +166,14 @@ class SqliteDatabase:
             self._open_readers.append(reader)
         return reader
 
-    def _watch_forever(self) -> None:
-        with contextlib.closing(connect(str(self.path))) as connection:
+    def _watch_forever(self, connection: sqlite3.Connection) -> None:
+        with contextlib.closing(connection):
             while not self._readers_are_done.wait(_WATCH_SECONDS):
                 self._interrupt_queries_after(self._read_timeout)
-                if self._wal_bytes() > MAX_WAL_BYTES:
+                size = self._wal_bytes()
+                if size <= MAX_WAL_BYTES:
+                    self._wal_limit = MAX_WAL_BYTES
+                elif size > self._wal_limit:
                     self._empty_wal(connection)
 
     def _interrupt_queries_after(self, seconds: float) -> None:
@@ -183,22 +189,33 @@ class SqliteDatabase:
         """Starts the write-ahead log anew.
 
         SQLite does so at a commit during which nobody reads from the log; queries that take turns leave no such moment,
-        and the log would grow until the disk is full. So new queries wait until the running ones have ended.
+        and the log would grow until the disk is full. So new queries wait until the running ones have ended, in every
+        process that has the file open: each sees the length of the log, and one of them comes to empty it.
         """
+        deadline = time.monotonic() + 2 * URGENT_TIMEOUT_SECONDS
         self._queries_may_begin.clear()
         try:
-            while any(reader.started for reader in self._open_readers) and not self._readers_are_done.is_set():
+            while (size := self._wal_bytes()) > MAX_WAL_BYTES and time.monotonic() < deadline:
                 self._interrupt_queries_after(min(URGENT_TIMEOUT_SECONDS, self._read_timeout))
-                time.sleep(0.01)
+                if not any(reader.started for reader in self._open_readers):
+                    self._truncate_wal(connection)
+                if self._readers_are_done.wait(_BETWEEN_ATTEMPTS_SECONDS):
+                    break
+        finally:
+            self._queries_may_begin.set()
+        # Another program that reads for long may be in the way: then this is tried again when the log has doubled.
+        self._wal_limit = 2 * size
+
+    def _truncate_wal(self, connection: sqlite3.Connection) -> None:
+        try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # most of the work, while writes go on
             self._writes_may_begin.clear()
-            connection.execute("PRAGMA busy_timeout=1000")
+            connection.execute("PRAGMA busy_timeout=200")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             logger.warning("The write-ahead log could not be emptied: %s", error)
         finally:
             self._writes_may_begin.set()
-            self._queries_may_begin.set()
 
     # Writing
 
