@@ -8,6 +8,7 @@ import pytest
 
 from tests.api_client import Api
 from tests.server_process import ServerProcess
+from tests.trace_requests import new_otel_id
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +29,15 @@ def experiment_id(api: Api) -> str:
 def run_id(api: Api, experiment_id: str) -> str:
     """A new run."""
     return api.new_run(experiment_id)
+
+
+@pytest.fixture
+def otel_id() -> str:
+    """The id of a new trace as OpenTelemetry has it."""
+    return new_otel_id()
+
+
+@pytest.fixture
+def trace_id(otel_id: str) -> str:
+    """The same id as MLflow writes it."""
+    return f"tr-{otel_id}"

@@ -123,7 +123,7 @@ def _span_content(span: Span, resource: dict[str, Any]) -> SpanContent:
             {
                 "name": _storable(event.name),
                 "time_unix_nano": event.time_unix_nano,
-                "attributes": _values(event.attributes),
+                "attributes": _strict(_values(event.attributes)),
             }
             for event in span.events
         ],
@@ -133,7 +133,7 @@ def _span_content(span: Span, resource: dict[str, Any]) -> SpanContent:
             {
                 "trace_id": f"tr-{link.trace_id.hex()}",
                 "span_id": link.span_id.hex(),
-                "attributes": _values(link.attributes),
+                "attributes": _strict(_values(link.attributes)),
             }
             for link in span.links
         ],
@@ -163,7 +163,7 @@ def _text(value: Any) -> str:
 
     So MLflow's own attributes arrive through exporters that send nothing but texts (as in ``sanitize_attributes``).
     """
-    if isinstance(value, str) and value.lstrip()[:1] in _JSON_STARTS and _is_json(value):
+    if isinstance(value, str) and value.lstrip()[:1] in _JSON_STARTS and "\\u0000" not in value and _is_json(value):
         return value
     return _dump(value)
 
@@ -189,6 +189,18 @@ def _dump(value: Any) -> str:
 
 def _values(attributes: Iterable[KeyValue]) -> dict[str, Any]:
     return {_storable(attribute.key): _value(attribute.value) for attribute in attributes}
+
+
+def _strict(value: Any) -> Any:
+    """A value that is JSON: NaN and infinities become what they are on the wire, ``{"double_value": "NaN"}``."""
+    match value:
+        case float() if not math.isfinite(value):
+            return _wire_value(value)
+        case list():
+            return [_strict(item) for item in value]
+        case dict():
+            return {key: _strict(item) for key, item in value.items()}
+    return value
 
 
 def _value(any_value: AnyValue) -> Any:
@@ -270,6 +282,8 @@ def _wire_value(value: Any, depth: int = 0) -> dict[str, Any]:
             if math.isfinite(value):
                 return {"double_value": value}
             return {"double_value": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+        case {"double_value": "NaN" | "Infinity" | "-Infinity"} if len(value) == 1:
+            return {"double_value": value["double_value"]}
         case list() | dict() if depth == _MAX_NESTING:
             return {"string_value": json.dumps(value, ensure_ascii=False)}
         case list():

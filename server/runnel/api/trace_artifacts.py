@@ -10,12 +10,10 @@ from starlette.responses import Response
 from runnel.api.artifacts import download_below
 from runnel.api.services import Services
 from runnel.api.traces import artifact_location, has_stored_spans
-from runnel.api.wire import render_json
 from runnel.artifacts.content_types import content_type, download_headers
 from runnel.domain.errors import BadRequest, InvalidParameterValue, ResourceDoesNotExist
 from runnel.store import traces
 from runnel.store.experiments import get_experiment
-from runnel.store.spans import to_dictionary
 from runnel.store.statements import Transaction
 
 SPANS_FILE = "traces.json"  # of clients 2.14 to 3.3
@@ -56,13 +54,7 @@ def _stored_spans(tx: Transaction, trace_id: str) -> bytes | None:
     if not has_stored_spans(infos[0]):
         return None
     contents = traces.get_span_contents(tx, trace_id)
-    return b'{"spans":[%s]}' % b",".join(_strict_json(content) for content in contents)
-
-
-def _strict_json(content: str) -> bytes:
-    if "NaN" in content or "Infinity" in content:  # which pages in a browser cannot read
-        return render_json(to_dictionary(content))
-    return content.encode()
+    return b'{"spans":[%s]}' % b",".join(content.encode() for content in contents)
 
 
 def _artifact_location(tx: Transaction, trace_id: str) -> str:

@@ -121,9 +121,8 @@ class SqliteDialect:
         return column.op("REGEXP", is_comparison=True)(pattern)
 
     def json_member(self, column: sa.ColumnElement[str], *keys: str) -> sa.ColumnElement[Any]:
-        # Before 3.42 it takes NaN and infinities, which a value in an event may be, for malformed JSON.
         path = "$" + "".join(f'."{key}"' for key in keys)
-        return sa.case((sa.func.json_valid(column) == 1, sa.func.json_extract(column, path, type_=sa.Text())))
+        return sa.func.json_extract(column, path, type_=sa.Text())
 
     def decoded_json(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         is_string = sa.and_(sa.func.substr(column, 1, 1) == '"', sa.func.json_valid(column) == 1)

@@ -69,10 +69,7 @@ class PostgresqlDialect:
         return column.op("~", is_comparison=True)(pattern)
 
     def json_member(self, column: sa.ColumnElement[str], *keys: str) -> sa.ColumnElement[Any]:
-        # Python writes NaN and infinities, which a value in an event may be, though they are no JSON.
-        is_strict = sa.and_(*[sa.func.strpos(column, word) == 0 for word in ("NaN", "Infinity")])
-        strict = sa.func.regexp_replace(column, r"([:,\[] )(NaN|-?Infinity)(?=[,\]}])", r"\1null", "g")
-        value: sa.ColumnElement[Any] = sa.cast(sa.case((is_strict, column), else_=strict), _Json())
+        value: sa.ColumnElement[Any] = sa.cast(column, _Json())
         for key in keys[:-1]:
             value = value.op("->", return_type=_Json())(sa.bindparam(None, key, sa.Text()))
         return value.op("->>", return_type=sa.Text())(sa.bindparam(None, keys[-1], sa.Text()))

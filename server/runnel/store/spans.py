@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -107,11 +106,8 @@ def contents_of_traces(tx: Transaction, trace_ids: list[int]) -> Sequence[tuple[
 
 
 def to_dictionary(content: str) -> dict[str, Any]:
-    """A span as MLflow keeps it, from its JSON, which may hold NaN and infinities (in the values of events)."""
-    try:
-        span: dict[str, Any] = orjson.loads(content)
-    except ValueError:
-        span = json.loads(content)
+    """A span as MLflow keeps it, from its JSON."""
+    span: dict[str, Any] = orjson.loads(content)
     return span
 
 
