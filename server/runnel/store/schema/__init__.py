@@ -55,7 +55,7 @@ from runnel.store.schema.tracking import (
     tags,
 )
 
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0002"
 
 __all__ = [
     "HEAD_REVISION",
