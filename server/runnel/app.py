@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runnel.access_log import AccessLog
 from runnel.api.artifact_threads import ArtifactThreads
+from runnel.api.request_bodies import BodyMemory
 from runnel.api.routes import ROUTES
 from runnel.api.routing import Dispatcher
 from runnel.api.services import Services
@@ -36,6 +37,7 @@ def open_services(settings: Settings) -> Services:
     s3 = S3Settings(**s3_arguments())
     return Services(
         settings=settings,
+        bodies=BodyMemory(settings.max_request_bytes),
         database=open_database(
             settings.backend_store_uri, settings.database_pool_size, settings.read_replica_backend_store_uri
         ),

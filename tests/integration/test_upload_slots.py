@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from runnel.api import artifact_threads, artifacts
 from runnel.api.artifact_threads import THREADS, ArtifactThreads
+from runnel.api.request_bodies import BodyMemory
 from runnel.api.services import Services
 from runnel.artifacts.s3_store import S3ArtifactStore
 from runnel.artifacts.store import ArtifactStore, open_store
@@ -23,6 +24,7 @@ LARGE = b"x" * 2 * artifacts.CHUNK_BYTES
 def services_of(store: ArtifactStore) -> Services:
     return Services(
         settings=Settings(),
+        bodies=BodyMemory(1024),
         database=None,  # type: ignore[arg-type]
         artifacts=store,
         default_root_artifacts=None,

@@ -42,10 +42,8 @@ GIVEN_TYPES = (Transaction, Settings, Services, Request)
 # Where every path of the API answers: for programs, and for pages in a browser (MLflow's own split).
 MOUNTS = ("/api", "/ajax-api")
 RETRY_AFTER_SECONDS = b"1"
-# A short JSON value can take 30 times its length in memory, so their number is bounded beside the size of a body; and
-# the memory of the bodies being read is bounded for all requests together: this many of the greatest size.
+# A short JSON value can take 30 times its length in memory, so their number is bounded beside the size of a body.
 MAX_JSON_VALUES = 1_000_000
-MAX_BODIES_AT_ONCE = 4
 
 _PATH_PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 
@@ -152,8 +150,6 @@ class Dispatcher:
         self._router = Router(endpoints)
         self._services = services
         self._prefix = services.settings.static_prefix
-        self._max_body = services.settings.max_request_bytes
-        self._buffered_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -211,46 +207,30 @@ class Dispatcher:
         return await database.write(call, arguments.get("run_id", "") if endpoint.grouped else None)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > self._max_body:
-                raise self._too_large()
+        bodies = self._services.bodies
+        bodies.check_announced_length(scope["headers"])
         message = await receive()
         body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            if len(body) > self._max_body:
-                raise self._too_large()
-            return body
-        return await self._read_long_body(body, receive)
+        if message.get("more_body"):
+            with bodies.hold() as held:
+                return await held.read(receive, body, JsonValueCount().add)
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        bodies.check_length(len(body))
+        return body
 
-    async def _read_long_body(self, start: bytes, receive: Receive) -> bytes:
-        body = bytearray(start)
-        values = 0
-        more_body = True
-        try:
-            while more_body:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                chunk, more_body = message.get("body", b""), message.get("more_body", False)
-                body += chunk
-                self._buffered_bytes += len(chunk)
-                values += chunk.count(b",") + chunk.count(b"[") + chunk.count(b"{")
-                if len(body) > self._max_body:
-                    raise self._too_large()
-                if values > MAX_JSON_VALUES:
-                    raise RequestTooLarge(f"The request body holds more than {MAX_JSON_VALUES} JSON values")
-                if self._buffered_bytes > MAX_BODIES_AT_ONCE * self._max_body:
-                    raise TemporarilyUnavailable("The server has too many large requests at once; try again shortly")
-            return bytes(body)
-        finally:
-            self._buffered_bytes -= len(body) - len(start)
 
-    def _too_large(self) -> RequestTooLarge:
-        return RequestTooLarge(
-            f"The request body is larger than the {self._max_body} bytes allowed (--max-request-bytes)"
-        )
+class JsonValueCount:
+    """About how many JSON values a body holds, by the characters before them."""
+
+    def __init__(self) -> None:
+        self._values = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Counts a part of the body; raises RequestTooLarge when there are too many."""
+        self._values += chunk.count(b",") + chunk.count(b"[") + chunk.count(b"{")
+        if self._values > MAX_JSON_VALUES:
+            raise RequestTooLarge(f"The request body holds more than {MAX_JSON_VALUES} JSON values")
 
 
 def parse_query(query_string: bytes, lists: set[str]) -> dict[str, Any]:

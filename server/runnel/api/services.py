@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from runnel.api.artifact_threads import ArtifactThreads
 from runnel.api.readiness import Readiness
+from runnel.api.request_bodies import BodyMemory
 from runnel.api.span_intake import SpanIntake
 from runnel.artifacts.store import ArtifactStore
 from runnel.config import Settings
@@ -18,6 +19,7 @@ class Services:
     """The parts of the running server, put together by ``app``."""
 
     settings: Settings
+    bodies: BodyMemory
     database: Database
     # Where mlflow-artifacts: URIs are kept; None with --no-serve-artifacts.
     artifacts: ArtifactStore | None

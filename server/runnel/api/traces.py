@@ -195,8 +195,8 @@ async def export_traces(request: Request, services: Services) -> Response:
         )
     experiment_id = parse_experiment_id(experiment)
     run_id = request.headers.get(RUN_HEADER, "")
-    with services.span_intake.hold(services.settings.max_request_bytes) as held:
-        contents = await services.span_intake.read(request, held)
+    with services.bodies.hold() as held:
+        contents = await services.span_intake.read(request, services.bodies, held)
         command = partial(_log_spans, experiment_id=experiment_id, contents=contents, run_id=run_id)
         await services.database.write(command, order=contents[0].trace_id if contents else "")
     is_json = otlp.is_json(request.headers.get("content-type", ""))
