@@ -167,9 +167,9 @@ def check_dataset_filters(datasets: Sequence[DatasetFilter]) -> None:
 
 def parse_model_orderings(order_by: Sequence[OrderBy]) -> tuple[ModelOrdering, ...]:
     """The sort keys of a search, the most significant first: fields of the model and ``metrics.<key>``."""
-    if len(order_by) > limits.MAX_ORDER_BY_TERMS:
+    if len(order_by) > limits.MAX_LOGGED_MODEL_ORDER_BY_TERMS:
         raise InvalidParameterValue(
-            f"'order_by' can contain at most {limits.MAX_ORDER_BY_TERMS} fields, got {len(order_by)}"
+            f"'order_by' can contain at most {limits.MAX_LOGGED_MODEL_ORDER_BY_TERMS} fields, got {len(order_by)}"
         )
     return tuple(_parse_model_ordering(term) for term in order_by)
 
