@@ -143,10 +143,12 @@ def sorts_all(plan: list[str]) -> bool:
 
 
 def test_a_list_of_runs_is_read_in_the_order_of_its_index(database: Filled) -> None:
-    database.search()
-    assert database.plan("runs") == [f"{LISTED})"]
-    database.search(page=2)
-    assert database.plan("runs") == [f"{LISTED} AND start_time<?)"]
+    for page, step in ((1, f"{LISTED})"), (2, f"{LISTED} AND start_time<?)")):
+        database.search(page=page)
+        plan = database.plan("runs")
+        assert plan[0] == step
+        # Behind it comes what belongs to the runs that were found.
+        assert plan[1] == "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)"
 
 
 def test_a_filter_that_no_index_helps_is_checked_along_the_list(database: Filled) -> None:

@@ -64,11 +64,16 @@ class RunOutputs(TypedDict, total=False):
     model_outputs: list[ModelOutputDict]
 
 
-class Run(TypedDict):
-    info: RunInfo
+class RunEntries(TypedDict):
+    """What belongs to a run. (The store gives each list as the JSON that the database wrote.)"""
+
     data: RunData
     inputs: RunInputs
     outputs: RunOutputs
+
+
+class Run(RunEntries):
+    info: RunInfo
 
 
 # A value that is too long is cut, not refused: what MLflow does unless MLFLOW_TRUNCATE_LONG_VALUES says otherwise. A

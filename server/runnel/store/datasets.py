@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from runnel.domain import limits
-from runnel.domain.datasets import DATASET_CONTEXT_TAG, DatasetDict, DatasetInput, DatasetInputDict, DatasetSummary
+from runnel.domain.datasets import DATASET_CONTEXT_TAG, DatasetInput, DatasetSummary
 from runnel.store.schema import dataset_inputs, datasets, input_tags
 from runnel.store.statements import Statement, Transaction
 
-SELECT_INPUTS_OF_RUNS = Statement(
-    lambda d: (
-        sa.select(
-            dataset_inputs.c.run_id,
-            dataset_inputs.c.id,
-            datasets.c.name,
-            datasets.c.digest,
-            datasets.c.source_type,
-            datasets.c.source,
-            datasets.c.schema,
-            datasets.c.profile,
-        )
-        .join_from(dataset_inputs, datasets, datasets.c.id == dataset_inputs.c.dataset_id)
-        .where(d.is_in(dataset_inputs.c.run_id, "run_ids"))
-        .order_by(dataset_inputs.c.run_id, dataset_inputs.c.id)
-    )
-)
-SELECT_TAGS_OF_INPUTS = Statement(
-    lambda d: sa.select(input_tags.c.input_id, input_tags.c.key, input_tags.c.value).where(
-        d.is_in(input_tags.c.input_id, "input_ids")
-    )
-)
 # The first description of a dataset (same name and digest) stays.
 INSERT_DATASET = Statement(
     lambda d: (
@@ -77,25 +55,6 @@ SELECT_SUMMARIES = Statement(
         .limit(limits.MAX_DATASET_SUMMARIES)
     )
 )
-
-
-def inputs_of_runs(tx: Transaction, run_ids: list[int]) -> Iterator[tuple[int, DatasetInputDict]]:
-    """The dataset inputs of runs, each with the key of its run."""
-    rows = tx.rows(SELECT_INPUTS_OF_RUNS, run_ids=run_ids)
-    if not rows:
-        return
-    inputs: dict[int, DatasetInputDict] = {}
-    for _, input_id, name, digest, source_type, source, schema, profile in rows:
-        dataset: DatasetDict = {"name": name, "digest": digest, "source_type": source_type, "source": source}
-        if schema:
-            dataset["schema"] = schema
-        if profile:
-            dataset["profile"] = profile
-        inputs[input_id] = {"dataset": dataset}
-    for input_id, key, value in tx.rows(SELECT_TAGS_OF_INPUTS, input_ids=list(inputs)):
-        inputs[input_id].setdefault("tags", []).append({"key": key, "value": value})
-    for row in rows:
-        yield row[0], inputs[row[1]]
 
 
 def log_dataset_inputs(tx: Transaction, run_id: int, experiment_id: int, inputs: Sequence[DatasetInput]) -> None:

@@ -56,6 +56,21 @@ class Dialect(Protocol):
     def contains(self, column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[bool]:
         """Whether a text, with no characters of special meaning, stands somewhere in the column."""
 
+    def without_index(self, column: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+        """The column, in a form that keeps a planner without statistics from walking an index that begins with it."""
+
+    def json_string(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        """The text in a column as a JSON string."""
+
+    def json_double(self, value: sa.ColumnElement[float], is_nan: sa.ColumnElement[int]) -> sa.ColumnElement[str]:
+        """What ``metric_values.shown_value`` makes of two columns, as JSON."""
+
+    def joined(self, texts: sa.ColumnElement[str], *order: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """The texts of a group with commas between them, NULL if there are none.
+
+        ``order`` is that of the index by which the group is read.
+        """
+
     def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
         """Statements that move all rows; of those that are in the target already, nothing changes."""
 
@@ -136,6 +151,20 @@ class SqliteDialect:
 
     def contains(self, column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[bool]:
         return sa.func.instr(column, text) > 0
+
+    def without_index(self, column: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+        return column + sa.literal_column("0", sa.BigInteger())
+
+    def json_string(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        return sa.func.json_quote(column, type_=sa.Text())
+
+    def json_double(self, value: sa.ColumnElement[float], is_nan: sa.ColumnElement[int]) -> sa.ColumnElement[str]:
+        # A function of ours (see ``sqlite.connect``): SQLite prints 15 digits, and 17 are needed.
+        return sa.func.json_double(value, is_nan, type_=sa.Text())
+
+    def joined(self, texts: sa.ColumnElement[str], *order: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        # In the order of the index: group_concat has no ORDER BY before SQLite 3.44, and sorting costs twice the rest.
+        return sa.func.group_concat(texts, type_=sa.Text())
 
     def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
         # In the order of the target's key, so that its pages are written one after another.

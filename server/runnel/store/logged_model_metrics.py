@@ -47,7 +47,17 @@ INSERT_DATASET = Statement(
     )
 )
 _POINT = logged_model_metrics.c
-_SERIES_ORDER = (_POINT.model_id, _POINT.key, _POINT.timestamp, _POINT.step, _POINT.run_id, _POINT.dataset_id)
+# The order of the key, whole: what is equal in all but the last would come in any order.
+_SERIES_ORDER = (
+    _POINT.model_id,
+    _POINT.key,
+    _POINT.timestamp,
+    _POINT.step,
+    _POINT.run_id,
+    _POINT.dataset_id,
+    _POINT.value,
+    _POINT.is_nan,
+)
 _SELECT_POINTS = (
     sa.select(
         _POINT.model_id,

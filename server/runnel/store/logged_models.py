@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -16,9 +16,7 @@ from runnel.domain.logged_models import (
     LoggedModelParameter,
     LoggedModelTag,
     ModelInput,
-    ModelInputDict,
     ModelOutput,
-    ModelOutputDict,
 )
 from runnel.domain.run_names import random_run_name
 from runnel.store.experiments import get_active_experiment, now_in_milliseconds
@@ -148,20 +146,6 @@ DELETE_TAG = Statement(
     )
 )
 
-SELECT_INPUTS_OF_RUNS = Statement(
-    lambda d: (
-        sa.select(model_inputs.c.run_id, model_inputs.c.model_id)
-        .where(d.is_in(model_inputs.c.run_id, "run_ids"))
-        .order_by(model_inputs.c.run_id, model_inputs.c.model_id)
-    )
-)
-SELECT_OUTPUTS_OF_RUNS = Statement(
-    lambda d: (
-        sa.select(model_outputs.c.run_id, model_outputs.c.model_id, model_outputs.c.step)
-        .where(d.is_in(model_outputs.c.run_id, "run_ids"))
-        .order_by(model_outputs.c.run_id, model_outputs.c.model_id, model_outputs.c.step)
-    )
-)
 INSERT_INPUT = Statement(
     lambda d: (
         d.insert(model_inputs)
@@ -176,18 +160,6 @@ INSERT_OUTPUT = Statement(
         .on_conflict_do_nothing()
     )
 )
-
-
-def inputs_of_runs(tx: Transaction, run_ids: list[int]) -> Iterator[tuple[int, ModelInputDict]]:
-    """The models that runs used, each with the key of its run."""
-    for run_id, model_id in tx.rows(SELECT_INPUTS_OF_RUNS, run_ids=run_ids):
-        yield run_id, {"model_id": model_id}
-
-
-def outputs_of_runs(tx: Transaction, run_ids: list[int]) -> Iterator[tuple[int, ModelOutputDict]]:
-    """The models that runs made, each with the key of its run."""
-    for run_id, model_id, step in tx.rows(SELECT_OUTPUTS_OF_RUNS, run_ids=run_ids):
-        yield run_id, {"model_id": model_id, "step": step}
 
 
 def log_model_inputs(tx: Transaction, run_id: int, models: Sequence[ModelInput]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-_GREATEST_DOUBLE = 1.7976931348623157e308
+GREATEST_DOUBLE = 1.7976931348623157e308
 
 
 def stored_value(value: float) -> tuple[float, int]:
@@ -21,5 +21,12 @@ def shown_value(value: float, is_nan: int) -> float | str:
     if is_nan:
         return "NaN"
     if math.isinf(value):
-        return math.copysign(_GREATEST_DOUBLE, value)
+        return math.copysign(GREATEST_DOUBLE, value)
     return value
+
+
+def shown_json(value: float, is_nan: int) -> str:
+    """``shown_value`` as JSON."""
+    if is_nan:
+        return '"NaN"'
+    return repr(value) if -GREATEST_DOUBLE <= value <= GREATEST_DOUBLE else repr(shown_value(value, is_nan))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,16 +27,6 @@ _POINT: tuple[tuple[str, Any], ...] = (
     ("step", sa.BigInteger()),
     ("value", sa.Double()),
     ("is_nan", sa.SmallInteger()),
-)
-
-SELECT_METRICS_OF_RUNS = Statement(
-    lambda d: (
-        sa.select(
-            metrics.c.run_id, metrics.c.key, metrics.c.value, metrics.c.is_nan, metrics.c.timestamp, metrics.c.step
-        )
-        .where(d.is_in(metrics.c.run_id, "run_ids"))
-        .order_by(metrics.c.run_id, metrics.c.key)
-    )
 )
 
 
@@ -189,12 +179,6 @@ def move_recent_points(tx: Transaction, limit: int = MAX_RECENT_POINTS) -> None:
         # A point that is there already (a client that tried again) changes nothing.
         for statement in tx.dialect.move_rows(recent_metric_points, metric_points, _POINT_COLUMNS):
             tx.execute(statement)
-
-
-def metrics_of_runs(tx: Transaction, run_ids: list[int]) -> Iterator[tuple[int, MetricDict]]:
-    """The latest value of every metric of runs, each with the key of its run."""
-    for run_id, key, value, is_nan, timestamp, step in tx.rows(SELECT_METRICS_OF_RUNS, run_ids=run_ids):
-        yield run_id, {"key": key, "value": shown_value(value, is_nan), "timestamp": timestamp, "step": step}
 
 
 def _to_metrics(key: str, rows: Sequence[tuple[Any, ...]]) -> list[MetricDict]:

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import psycopg
 
+from runnel.store.metric_values import GREATEST_DOUBLE
+
 
 class _Json(sa.types.UserDefinedType[Any]):
     """The type ``json``, whose values are never fetched."""
@@ -85,6 +87,25 @@ class PostgresqlDialect:
 
     def contains(self, column: sa.ColumnElement[Any], text: str) -> sa.ColumnElement[bool]:
         return sa.func.strpos(column, text) > 0
+
+    def without_index(self, column: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+        return column
+
+    def json_string(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        return sa.cast(sa.func.to_json(column), sa.Text())
+
+    def json_double(self, value: sa.ColumnElement[float], is_nan: sa.ColumnElement[int]) -> sa.ColumnElement[str]:
+        # Its shortest digits that give the same double back are PostgreSQL's text of a double.
+        greatest: sa.ColumnElement[float] = sa.literal_column(repr(GREATEST_DOUBLE), sa.Double())
+        shown = sa.func.least(sa.func.greatest(value, -greatest), greatest)
+        return sa.case(
+            (is_nan == sa.literal_column("1"), sa.literal_column("'\"NaN\"'", sa.Text())),
+            else_=sa.cast(shown, sa.Text()),
+        )
+
+    def joined(self, texts: sa.ColumnElement[str], *order: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        separator: Any = postgresql.aggregate_order_by(sa.literal_column("','"), *order)
+        return sa.func.string_agg(texts, separator, type_=sa.Text())
 
     def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
         # In one statement: a row that another transaction commits between a copy and a deletion would be lost.

@@ -109,11 +109,12 @@ def _with_tie_breakers(orderings: Sequence[Ordering]) -> tuple[Ordering, ...]:
 
 
 def _find(tx: Transaction, page: _Page) -> list[tuple[Any, ...]]:
-    selective = _selective_source(tx, page)
-    first = page.orderings[0]
-    if first.entity == "metric" and selective is None:
+    source, answered = _selective_source(tx, page)
+    if page.orderings[0].entity == "metric" and source is None:
         return _ranked(tx, page)
-    return tx.rows(_walk(tx.dialect, page, selective))
+    if answered is not None:
+        page = page._replace(comparisons=[comparison for comparison in page.comparisons if comparison is not answered])
+    return tx.rows(_walk(tx.dialect, page, source))
 
 
 # Conditions
@@ -198,9 +199,17 @@ def _indexed_rows(dialect: Dialect, page: _Page, comparison: Comparison) -> sa.S
     return None
 
 
-def _selective_source(tx: Transaction, page: _Page) -> sa.Select[Any] | None:
-    """The runs of the condition that the fewest meet, if these are few."""
-    best, best_count = None, _FEW
+def _is_answered(comparison: Comparison) -> bool:
+    """Whether the runs of ``_indexed_rows`` are just those that meet the comparison."""
+    if comparison.entity in _KEY_VALUE_TABLES:
+        return len(str(comparison.value)) < INDEXED_VALUE_LENGTH
+    return comparison.entity != "attribute" or comparison.key == "run_id"
+
+
+def _selective_source(tx: Transaction, page: _Page) -> tuple[sa.Select[Any] | None, Comparison | None]:
+    """The runs of the condition that the fewest meet, if these are few; and the condition, if no other runs are among
+    them."""
+    best, answered, best_count = None, None, _FEW
     for comparison in page.comparisons:
         source = _indexed_rows(tx.dialect, page, comparison)
         if source is None:
@@ -211,7 +220,8 @@ def _selective_source(tx: Transaction, page: _Page) -> sa.Select[Any] | None:
         assert row is not None
         if row[0] < best_count:
             best, best_count = source, row[0]
-    return best
+            answered = comparison if _is_answered(comparison) else None
+    return best, answered
 
 
 # Sort keys
@@ -284,11 +294,9 @@ def _walk(dialect: Dialect, page: _Page, source: sa.Select[Any] | None) -> sa.Ex
     query = query.order_by(*[key.order() for key in keys]).limit(page.size)
     partitions = [(experiment_id, stage) for experiment_id in page.experiment_ids for stage in page.stages]
     if source is not None:
-        # As a sum, the experiment is no longer what the listing index begins with: SQLite would walk that instead.
-        experiment = runs.c.experiment_id + sa.literal_column("0", sa.BigInteger())
         return query.where(
             runs.c.id.in_(source.correlate(None)),
-            dialect.is_in(experiment, page.experiment_ids),
+            dialect.is_in(dialect.without_index(runs.c.experiment_id), page.experiment_ids),
             dialect.is_in(runs.c.lifecycle_stage, page.stages),
         )
     if len(partitions) > _MAX_PARTITIONS:

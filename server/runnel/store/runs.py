@@ -24,9 +24,8 @@ from runnel.domain.runs import (
     choose_run_name,
 )
 from runnel.domain.validation import check_length
-from runnel.store import datasets, logged_models
 from runnel.store.experiments import get_active_experiment, now_in_milliseconds
-from runnel.store.metrics import metrics_of_runs
+from runnel.store.run_entries import entries_of_runs
 from runnel.store.schema import params, runs, tags
 from runnel.store.statements import RowsStatement, Statement, Transaction
 
@@ -60,20 +59,6 @@ SELECT_REF = Statement(
 # SQLite has one writer, and no row locks.
 LOCK_RUN = Statement(lambda d: sa.select(runs.c.id).where(runs.c.id == sa.bindparam("id")).with_for_update())
 SELECT_RUN = Statement(lambda d: sa.select(*RUN_COLUMNS).where(runs.c.run_uuid == sa.bindparam("run_uuid")))
-SELECT_PARAMS_OF_RUNS = Statement(
-    lambda d: (
-        sa.select(params.c.run_id, params.c.key, params.c.value)
-        .where(d.is_in(params.c.run_id, "run_ids"))
-        .order_by(params.c.run_id, params.c.key)
-    )
-)
-SELECT_TAGS_OF_RUNS = Statement(
-    lambda d: (
-        sa.select(tags.c.run_id, tags.c.key, tags.c.value)
-        .where(d.is_in(tags.c.run_id, "run_ids"))
-        .order_by(tags.c.run_id, tags.c.key)
-    )
-)
 INSERT_RUN = Statement(
     lambda d: (
         d.insert(runs)
@@ -185,26 +170,11 @@ def to_run_info(row: tuple[Any, ...]) -> RunInfo:
 
 
 def to_runs(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> list[Run]:
-    """Rows of ``RUN_COLUMNS`` with all that belongs to the runs, in a fixed number of statements."""
-    found: dict[int, Run] = {
-        row[0]: {"info": to_run_info(row), "data": {}, "inputs": {}, "outputs": {}} for row in rows
-    }
-    ids = list(found)
-    if not ids:
+    """Rows of ``RUN_COLUMNS`` with all that belongs to the runs, which is read in one statement."""
+    if not rows:
         return []
-    for run_id, metric in metrics_of_runs(tx, ids):
-        found[run_id]["data"].setdefault("metrics", []).append(metric)
-    for run_id, key, value in tx.rows(SELECT_PARAMS_OF_RUNS, run_ids=ids):
-        found[run_id]["data"].setdefault("params", []).append({"key": key, "value": value})
-    for run_id, key, value in tx.rows(SELECT_TAGS_OF_RUNS, run_ids=ids):
-        found[run_id]["data"].setdefault("tags", []).append({"key": key, "value": value})
-    for run_id, dataset_input in datasets.inputs_of_runs(tx, ids):
-        found[run_id]["inputs"].setdefault("dataset_inputs", []).append(dataset_input)
-    for run_id, model_input in logged_models.inputs_of_runs(tx, ids):
-        found[run_id]["inputs"].setdefault("model_inputs", []).append(model_input)
-    for run_id, model_output in logged_models.outputs_of_runs(tx, ids):
-        found[run_id]["outputs"].setdefault("model_outputs", []).append(model_output)
-    return list(found.values())
+    entries = entries_of_runs(tx, [row[0] for row in rows])
+    return [{"info": to_run_info(row), **entries[row[0]]} for row in rows]
 
 
 def get_run(tx: Transaction, run_id: str) -> Run:

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
 from runnel.store.dialects import SQLITE
 from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
+from runnel.store.metric_values import shown_json
 from runnel.store.patterns import matches_pattern
 from runnel.store.scan_slots import ScanSlots
 from runnel.store.statements import Transaction
@@ -54,6 +55,7 @@ def connect(path: str) -> sqlite3.Connection:
     connection.execute("PRAGMA case_sensitive_like=ON")  # LIKE distinguishes case, as in MLflow and PostgreSQL
     connection.execute("PRAGMA wal_autocheckpoint=4000")
     connection.execute("PRAGMA journal_size_limit=67108864")
+    connection.create_function("json_double", 2, shown_json, deterministic=True)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_LIKE_PATTERN_BYTES)
     return connection
 
