@@ -59,7 +59,8 @@ class Endpoint:
     parser: RequestParser
     is_async: bool
     bare: bool = False  # answers at this very path, not below the mounts
-    # Short and frequent: such commands may share a transaction, in the order of their runs.
+    # Short and frequent: such commands may share a transaction, in the order of their runs, and none of them reads what
+    # another one writes later (see ``Transaction.write_later``).
     grouped: bool = False
 
     @property

@@ -133,10 +133,11 @@ def log_batch(
     ref = runs.get_active_run_ref(tx, run_id)
     if params:
         runs.log_params(tx, ref, run_id, params)
-    if metrics:
-        metric_store.log_metrics(tx, ref.id, ref.experiment_id, metrics)
     if tags:
         runs.set_tags(tx, ref, tags)
+    # Last, as in a group of commands: rows are locked in one order, params before tags before metrics.
+    if metrics:
+        metric_store.log_metrics(tx, ref.id, ref.experiment_id, metrics)
     return {}
 
 

@@ -26,10 +26,13 @@ MAX_WAITING = 4_096  # commands that may wait before new ones are answered 503
 
 
 class Command(NamedTuple):
-    """A command that waits, and the future that its client waits for."""
+    """A command that waits, and the future that its client waits for.
+
+    ``order``: its place among the commands of a group; None for one that may read what those before it write later.
+    """
 
     run: Callable[[Transaction], Any]
-    order: str
+    order: str | None
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
 
@@ -66,8 +69,8 @@ class GroupCommit:
             self._commands.put(None)
             self._thread.join()
 
-    async def submit(self, command: Callable[[Transaction], T], order: str = "") -> T:
-        """Runs a command with those that wait; ``order`` puts the commands of a group in an order among each other."""
+    async def submit(self, command: Callable[[Transaction], T], order: str | None) -> T:
+        """Runs a command with those that wait."""
         if self._closed:
             raise TemporarilyUnavailable("The server is shutting down")
         if self._waiting >= MAX_WAITING:
@@ -114,12 +117,23 @@ def run_together(group: Sequence[Command], transaction: Transaction) -> list[Any
     """The outcomes of all commands, or None when one has spoilt the transaction: it failed after it had written, or
     with something else than an error for its client (PostgreSQL goes on after no error of its own)."""
     outcomes: list[Any] = []
-    for command in group:
-        written = transaction.write_count
-        try:
-            outcomes.append(command.run(transaction))
-        except Exception as error:
-            if transaction.write_count != written or not isinstance(error, MlflowError):
-                return None
-            outcomes.append(Failure(error))
+    transaction.begin_group()
+    try:
+        for command in group:
+            if command.order is None:
+                transaction.write_kept_rows()
+            written = transaction.write_count
+            kept = transaction.kept_counts()
+            try:
+                outcomes.append(command.run(transaction))
+            except MlflowError as error:
+                if transaction.write_count != written:
+                    return None
+                transaction.forget_rows_behind(kept)
+                outcomes.append(Failure(error))
+        transaction.end_group()
+    except Exception:
+        return None
+    finally:
+        transaction.abandon_group()
     return outcomes

@@ -21,7 +21,10 @@ from runnel.store.statements import RowsStatement, Statement, Transaction
 MAX_RECENT_POINTS = 10_000
 _POINTS_BETWEEN_LOOKS = 500  # on average: looking how many there are is left to chance, so nothing has to be counted
 
+# A point of a series of a run.
 _POINT: tuple[tuple[str, Any], ...] = (
+    ("run_id", sa.BigInteger()),
+    ("experiment_id", sa.BigInteger()),
     ("key", sa.Text()),
     ("timestamp", sa.BigInteger()),
     ("step", sa.BigInteger()),
@@ -33,16 +36,8 @@ _POINT: tuple[tuple[str, Any], ...] = (
 def _upsert_series(d: Any, rows: sa.FromClause) -> Any:
     insert = d.insert(metrics)
     new, old = insert.excluded, metrics.c
-    columns = ["run_id", "experiment_id", "key", "timestamp", "step", "value", "is_nan"]
-    source = sa.select(
-        sa.bindparam("run_id"),
-        sa.bindparam("experiment_id"),
-        rows.c.key,
-        rows.c.timestamp,
-        rows.c.step,
-        rows.c.value,
-        rows.c.is_nan,
-    ).where(sa.true())
+    columns = [name for name, _ in _POINT]
+    source = sa.select(*[rows.c[name] for name in columns]).where(sa.true())
     return insert.from_select(columns, source).on_conflict_do_update(
         index_elements=["run_id", "key"],
         set_={name: new[name] for name in ("timestamp", "step", "value", "is_nan")},
@@ -59,7 +54,7 @@ INSERT_RECENT_POINTS = RowsStatement(
     lambda d, rows: d.insert(recent_metric_points).from_select(
         _POINT_COLUMNS,
         sa.select(metrics.c.id, rows.c.timestamp, rows.c.step, rows.c.value, rows.c.is_nan).join_from(
-            rows, metrics, sa.and_(metrics.c.run_id == sa.bindparam("run_id"), metrics.c.key == rows.c.key)
+            rows, metrics, sa.and_(metrics.c.run_id == rows.c.run_id, metrics.c.key == rows.c.key)
         ),
     ),
 )
@@ -152,22 +147,26 @@ def log_metrics(tx: Transaction, run_id: int, experiment_id: int, new_metrics: S
     """Adds points to series of a run and keeps the latest value of each; points that are there change nothing."""
     points = []
     model_points = []
-    latest: dict[str, tuple[str, int, int, float, int]] = {}
     for metric in new_metrics:
         value, is_nan = stored_value(metric.value)
-        point = (metric.key, metric.timestamp, metric.step, value, is_nan)
-        points.append(point)
-        known = latest.get(metric.key)
-        if known is None or (metric.step, metric.timestamp, value) > (known[2], known[1], known[3]):
-            latest[metric.key] = point
+        points.append((run_id, experiment_id, metric.key, metric.timestamp, metric.step, value, is_nan))
         if metric.model_id:
             model_points.append((metric, value, is_nan))
     if model_points:
         log_model_metrics(tx, run_id, model_points)
+    tx.write_later(_write_points, points)
+
+
+def _write_points(tx: Transaction, points: Sequence[tuple[Any, ...]]) -> None:
+    latest: dict[tuple[int, str], tuple[Any, ...]] = {}
+    for point in points:
+        run_id, _, key, timestamp, step, value, _ = point
+        known = latest.get((run_id, key))
+        if known is None or (step, timestamp, value) > (known[4], known[3], known[5]):
+            latest[run_id, key] = point
     # In the order of the keys, so that two servers never lock the same rows in opposite orders.
-    series = [latest[key] for key in sorted(latest)]
-    tx.write_rows(UPSERT_SERIES, series, run_id=run_id, experiment_id=experiment_id)
-    tx.write_rows(INSERT_RECENT_POINTS, points, run_id=run_id)
+    tx.write_rows(UPSERT_SERIES, [latest[key] for key in sorted(latest)])
+    tx.write_rows(INSERT_RECENT_POINTS, points)
     if random.random() < len(points) / _POINTS_BETWEEN_LOOKS:
         move_recent_points(tx)
 

@@ -42,8 +42,8 @@ _LONGEST_PAUSE_SECONDS = 0.2
 # waited for each other.
 _CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 
-# Every query is written for an index. As it comes, PostgreSQL takes a look-up for four times as dear as it is on today's
-# disks, and would rather read a table of thousands of runs from end to end; and to compile a query that is done in
+# Every query is written for an index. As it comes, PostgreSQL takes a look-up for four times as dear as it is on disks
+# of today, and would rather read a table of thousands of runs from end to end; and to compile a query that is done in
 # milliseconds takes it longer than that. Within the transaction, as a pooler may hand the session on.
 _BEGIN_READ = (
     f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s';"
@@ -200,7 +200,7 @@ class PostgresqlDatabase:
         return await self._primary.run(command, _BEGIN_WRITE)
 
     def _commit_group(self, group: Sequence[Command]) -> list[Any]:
-        positions = sorted(range(len(group)), key=lambda position: group[position].order)
+        positions = sorted(range(len(group)), key=lambda position: group[position].order or "")
         ordered = [group[position] for position in positions]
         outcomes: list[Any] | None = None
         if len(group) > 1:

@@ -222,7 +222,7 @@ class SqliteDatabase:
     # Writing
 
     async def write(self, command: Callable[[Transaction], T], order: str | None = None) -> T:
-        return await self._writer.submit(command)
+        return await self._writer.submit(command, order)
 
     def _commit_group(self, group: Sequence[Command]) -> list[Any]:
         self._writes_may_begin.wait()

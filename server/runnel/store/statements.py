@@ -100,13 +100,63 @@ class Connection(Protocol):
     def execute(self, sql: Any, parameters: Any = (), /) -> Cursor: ...
 
 
+# Writes rows, in few statements.
+WriteRows = Callable[["Transaction", Sequence[tuple[Any, ...]]], None]
+
+MAX_LATER_ROWS = 10_000
+
+
 class Transaction:
-    """The transaction a request runs in: executes statements, gives back plain tuples."""
+    """The transaction that one request, or a group of them, runs in: executes statements, gives back plain tuples."""
 
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         self.connection = connection
         self.dialect = dialect
         self.write_count = 0  # statements so far that may have changed something
+        self._later: dict[WriteRows, list[tuple[Any, ...]]] | None = None
+
+    # What many commands of a group write to the same table costs a fraction of the time when it is written at once.
+
+    def begin_group(self) -> None:
+        """From now on ``write_later`` keeps its rows."""
+        self._later = {}
+
+    def end_group(self) -> None:
+        """Writes the rows that are kept, and keeps none any more."""
+        self.write_kept_rows()
+        self._later = None
+
+    def abandon_group(self) -> None:
+        """Forgets the rows that are kept: the transaction is rolled back."""
+        self._later = None
+
+    def write_later(self, write: WriteRows, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Writes rows by the end of the group; at once, where there is none or a group has many rows already.
+
+        Commands of a group must not read what another one of them writes later.
+        """
+        if self._later is None:
+            write(self, rows)
+            return
+        kept = self._later.setdefault(write, [])
+        kept.extend(rows)
+        if len(kept) >= MAX_LATER_ROWS:
+            self.write_kept_rows()
+
+    def write_kept_rows(self) -> None:
+        """Writes what ``write_later`` has kept so far."""
+        while self._later:
+            write, rows = self._later.popitem()
+            write(self, rows)
+
+    def kept_counts(self) -> dict[WriteRows, int]:
+        """How many rows are kept, to go back to by ``forget_rows_behind``."""
+        return {write: len(rows) for write, rows in (self._later or {}).items()}
+
+    def forget_rows_behind(self, counts: Mapping[WriteRows, int]) -> None:
+        """Forgets the rows that a command has kept since ``kept_counts``: it failed."""
+        for write, rows in (self._later or {}).items():
+            del rows[counts.get(write, 0) :]
 
     def execute(self, statement: Statement | sa.Executable, /, **parameters: Any) -> Cursor:
         """Runs a statement; list parameters are those of ``Dialect.is_in``."""
