@@ -45,6 +45,9 @@ RETRY_AFTER_SECONDS = b"1"
 # A short JSON value can take 30 times its length in memory, so their number is bounded beside the size of a body.
 MAX_JSON_VALUES = 1_000_000
 
+# A longer command has work enough for a transaction of its own, beside others on a connection of its own.
+MAX_GROUPED_BYTES = 2_048
+
 _PATH_PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 
 
@@ -182,6 +185,7 @@ class Dispatcher:
         scope["runnel.route"] = endpoint.path
         parser = endpoint.parser
         values: dict[str, Any] = {}
+        body = b""
         if scope["query_string"]:
             values = parse_query(scope["query_string"], parser.lists)
         if path_values:
@@ -205,7 +209,8 @@ class Dispatcher:
         database = self._services.database
         if endpoint.kind == "query":
             return await database.read(call)
-        return await database.write(call, arguments.get("run_id", "") if endpoint.grouped else None)
+        is_short = endpoint.grouped and len(body) <= MAX_GROUPED_BYTES
+        return await database.write(call, arguments.get("run_id", "") if is_short else None)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         bodies = self._services.bodies
