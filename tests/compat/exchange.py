@@ -9,7 +9,13 @@ from typing import Any
 import httpx
 
 TRACKING = "/api/2.0/mlflow/"
-_FIELDS_WITH_EXPERIMENT_IDS = {"experiment_id", "artifact_location", "artifact_uri", "root_uri"}
+_FIELDS_WITH_EXPERIMENT_IDS = {
+    "experiment_id",
+    "artifact_location",
+    "artifact_uri",
+    "root_uri",
+    "mlflow.artifactLocation",
+}
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,10 @@ def play(url: str, asks: list[Ask]) -> dict[str, Answer]:
 def _request(client: httpx.Client, ask: Ask, known: dict[str, str]) -> httpx.Request:
     path = Template(ask.path if ask.path.startswith("/") else TRACKING + ask.path).substitute(known)
     query = _filled(ask.query, known)
+    headers = _filled(ask.headers, known)
     if isinstance(ask.body, bytes):
-        return client.build_request(ask.method, path, params=query, content=ask.body, headers=ask.headers)
-    return client.build_request(ask.method, path, params=query, json=_filled(ask.body, known), headers=ask.headers)
+        return client.build_request(ask.method, path, params=query, content=ask.body, headers=headers)
+    return client.build_request(ask.method, path, params=query, json=_filled(ask.body, known), headers=headers)
 
 
 def _filled(value: Any, known: dict[str, str]) -> Any:
@@ -79,7 +86,8 @@ def _with_names(value: Any, known: dict[str, str], key: str = "") -> Any:
                 value = "/".join(f"${name}" if part == text else part for part in value.split("/"))
         return value
     if isinstance(value, dict):
-        return {name: _with_names(item, known, name) for name, item in value.items()}
+        key = str(value.get("key", ""))  # of a tag in a list
+        return {name: _with_names(item, known, key if name == "value" else name) for name, item in value.items()}
     if isinstance(value, list):
         return [_with_names(item, known, key) for item in value]
     return value

@@ -18,6 +18,7 @@ class Rule(Enum):
 FIELDS: list[tuple[str, Rule, str]] = [
     ("*creation_time", Rule.SAME_TYPE, "the server's clock"),
     ("*last_update_time", Rule.SAME_TYPE, "the server's clock"),
+    ("*assessment*.create_time", Rule.SAME_TYPE, "the server's clock"),
     ("*_timestamp_ms", Rule.SAME_TYPE, "the server's clock"),
     ("*next_page_token", Rule.SAME_TYPE, "opaque; what it leads to is compared"),
     ("features_enabled.*", Rule.SAME_TYPE, "clients are told what this server can do, and ask for no more"),
@@ -37,6 +38,10 @@ ANY_ORDER = (
     "*.info.tags",
     "*.dataset_inputs",
     "dataset_summaries",
+    "trace_info.tags",
+    "trace_info.request_metadata",
+    "traces[[]*].tags",
+    "traces[[]*].request_metadata",
 )
 
 

@@ -7,11 +7,22 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from tests.compat import asks_artifacts, asks_experiments, asks_models, asks_runs, asks_search
+from tests.compat import (
+    asks_artifacts,
+    asks_assessments,
+    asks_experiments,
+    asks_models,
+    asks_runs,
+    asks_search,
+    asks_spans,
+    asks_trace_metrics,
+    asks_traces,
+)
 from tests.compat.compare import differences
 from tests.compat.exchange import Answer, Ask, play
-from tests.compat.field_policy import DEVIATIONS
+from tests.compat.field_policy import DEVIATIONS as OTHER_DEVIATIONS
 from tests.compat.mlflow_process import MlflowProcess
+from tests.compat.trace_deviations import TRACE_DEVIATIONS
 from tests.server_process import ServerProcess
 
 BACKENDS = ["sqlite"]
@@ -27,8 +38,14 @@ ASKS: list[Ask] = [
     *asks_search.SEARCH,
     *asks_artifacts.ARTIFACTS,
     *asks_models.LOGGED_MODELS,
+    *asks_traces.TRACES_ASKS,
+    *asks_spans.SPANS,
+    *asks_assessments.ASSESSMENTS,
+    *asks_trace_metrics.TRACE_METRICS,
+    *asks_trace_metrics.CORRELATION,
 ]
 
+DEVIATIONS = [*OTHER_DEVIATIONS, *TRACE_DEVIATIONS]
 MEANT = {what: deviation for deviation in DEVIATIONS for what in deviation.asks}
 
 # The first test waits for a server that needs up to a minute to start, then for all the answers.

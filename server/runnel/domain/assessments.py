@@ -105,6 +105,28 @@ def check_name(name: str) -> None:
     check_length("assessment_name", name, limits.MAX_ASSESSMENT_NAME_LENGTH)
 
 
+def with_doubles(value: Any, depth: int = 0) -> Any:
+    """A value whose numbers are doubles, as all are in the value that protobuf carries: 3 is kept and shown as 3.0.
+
+    Refuses what protobuf cannot hold: numbers past a double, and more than 100 levels.
+    """
+    if depth > limits.MAX_ASSESSMENT_VALUE_DEPTH:
+        raise InvalidParameterValue(
+            "The value of an assessment is nested too deeply: "
+            f"at most {limits.MAX_ASSESSMENT_VALUE_DEPTH} levels are allowed"
+        )
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise InvalidParameterValue("A number in the value of an assessment is too large for a double") from None
+    if isinstance(value, list):
+        return [with_doubles(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {key: with_doubles(item, depth + 1) for key, item in value.items()}
+    return value
+
+
 def check_assessment(assessment: Assessment) -> None:
     """Refuses an assessment without a name or without exactly one kind of value."""
     check_name(assessment.assessment_name)

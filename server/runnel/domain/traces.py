@@ -133,7 +133,7 @@ def render_timestamp(milliseconds: int) -> str:
     """The time as protobuf's JSON writes it: with three digits behind the point, or none."""
     seconds, rest = divmod(milliseconds, 1000)
     try:
-        clock = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        clock = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
     except (ValueError, OverflowError, OSError):  # a clock that was far off; the year 9999 is where protobuf ends
         return "9999-12-31T23:59:59Z" if seconds > 0 else "0001-01-01T00:00:00Z"
     return f"{clock}.{rest:03d}Z" if rest else f"{clock}Z"

@@ -18,6 +18,7 @@ from runnel.domain.assessments import (
     AssessmentError,
     Expectation,
     Feedback,
+    with_doubles,
 )
 from runnel.domain.errors import InvalidParameterValue, ResourceDoesNotExist
 from runnel.domain.traces import parse_timestamp, render_timestamp
@@ -32,7 +33,7 @@ SELECT_OF_TRACES = Statement(
         sa.select(traces.c.request_id, *_COLUMNS)
         .join_from(assessments, traces, traces.c.id == assessments.c.trace_id)
         .where(d.is_in(assessments.c.trace_id, "trace_ids"))
-        .order_by(assessments.c.trace_id, assessments.c.id)
+        .order_by(assessments.c.trace_id, assessments.c.created_timestamp, assessments.c.id)
     )
 )
 SELECT_ONE = Statement(
@@ -119,13 +120,13 @@ def _value_and_error(assessment: Assessment) -> tuple[str | None, str | None]:
     if assessment.issue is not None:
         return json.dumps(assessment.issue.issue_name), None
     feedback = assessment.feedback or Feedback()
-    return json.dumps(feedback.value), _error_json(feedback.error or assessment.error)
+    return json.dumps(with_doubles(feedback.value)), _error_json(feedback.error or assessment.error)
 
 
 def _expected(expectation: Expectation) -> str:
     serialized = expectation.serialized_value
     if serialized is None:
-        return json.dumps(expectation.value)
+        return json.dumps(with_doubles(expectation.value))
     try:
         json.loads(serialized.value)
     except ValueError:
@@ -217,9 +218,9 @@ def _to_assessment(trace_id: str, fields: Mapping[str, Any]) -> AssessmentDict:
     value = None if text is None else json.loads(text)
     match fields["assessment_type"]:
         case "feedback":
-            shown["feedback"] = {"value": value} if fields["error"] is None else {"error": json.loads(fields["error"])}
-            if value is not None:
-                shown["feedback"]["value"] = value
+            shown["feedback"] = {"value": value}
+            if fields["error"] is not None:
+                shown["feedback"]["error"] = json.loads(fields["error"])
         case "expectation" if isinstance(value, list | dict):
             shown["expectation"] = {"serialized_value": {"serialization_format": JSON_FORMAT, "value": text}}
         case "expectation":

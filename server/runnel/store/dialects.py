@@ -71,6 +71,13 @@ class Dialect(Protocol):
         ``order`` is that of the index by which the group is read.
         """
 
+    def ranked(self, rows: sa.FromClause, value: str, groups: Sequence[str]) -> sa.FromClause:
+        """The rows with what ``percentile`` needs to know of the order of a column within each group."""
+
+    def percentile(self, rows: sa.FromClause, value: str, fraction: float) -> sa.ColumnElement[Any]:
+        """An aggregate over a group of ``ranked`` rows: the value at a fraction of the way from the least to the
+        greatest, interpolated linearly between two of them."""
+
     def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
         """Statements that move all rows; of those that are in the target already, nothing changes."""
 
@@ -165,6 +172,21 @@ class SqliteDialect:
     def joined(self, texts: sa.ColumnElement[str], *order: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         # In the order of the index: group_concat has no ORDER BY before SQLite 3.44, and sorting costs twice the rest.
         return sa.func.group_concat(texts, type_=sa.Text())
+
+    def ranked(self, rows: sa.FromClause, value: str, groups: Sequence[str]) -> sa.FromClause:
+        by = [rows.c[name] for name in groups]
+        rank = sa.func.row_number().over(partition_by=by, order_by=rows.c[value]) - 1
+        size = sa.func.count().over(partition_by=by)
+        return sa.select(rows, rank.label("rank"), size.label("size")).subquery("ranked")
+
+    def percentile(self, rows: sa.FromClause, value: str, fraction: float) -> sa.ColumnElement[Any]:
+        share: sa.ColumnElement[float] = sa.literal(fraction, sa.Double())
+        position = share * (rows.c.size - 1)
+        below = sa.cast(position, sa.Integer())
+        number: sa.ColumnElement[float] = sa.cast(rows.c[value], sa.Double())
+        low = sa.func.max(sa.case((rows.c.rank == below, number)))
+        high = sa.func.max(sa.case((rows.c.rank == sa.func.min(below + 1, rows.c.size - 1), number)))
+        return low + sa.func.max(position - below) * (high - low)
 
     def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
         # In the order of the target's key, so that its pages are written one after another.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,7 @@ ATTRIBUTES: dict[str, sa.ColumnElement[Any]] = {
 }
 KEY_VALUE_TABLES = {"tag": trace_tags, "request_metadata": trace_metadata}
 _SPAN_COLUMNS = {"name": spans.c.name, "type": spans.c.type, "status": spans.c.status, "content": spans.c.content}
+_WHOLE_NUMBER = re.compile("-?(?:0|[1-9][0-9]{0,14})")
 _PRESENCE = ("IS NULL", "IS NOT NULL")
 
 
@@ -149,7 +151,7 @@ def _assessment_conditions(dialect: Dialect, comparison: Comparison) -> list[Con
             pass
         case "=" | "!=":
             # The value is kept as JSON: 'true' finds the boolean and the string.
-            is_equal = dialect.is_in(value, _json_forms(str(comparison.value)))
+            is_equal = dialect.is_in(value, _assessed_forms(str(comparison.value)))
             conditions.append(is_equal if comparison.operator == "=" else sa.not_(is_equal))
         case "LIKE" | "ILIKE" | "RLIKE":
             conditions.append(matches(dialect, value, comparison))
@@ -161,6 +163,11 @@ def _assessment_conditions(dialect: Dialect, comparison: Comparison) -> list[Con
 def _json_forms(text: str) -> list[str]:
     """The text itself (for what is no string), and the JSON strings that stand for it."""
     return [text, json.dumps(text), json.dumps(text, ensure_ascii=False)]
+
+
+def _assessed_forms(text: str) -> list[str]:
+    """The same, and the double that is kept of a whole number."""
+    return [*_json_forms(text), *([f"{text}.0"] if _WHOLE_NUMBER.fullmatch(text) else [])]
 
 
 def _assessment_condition(dialect: Dialect, experiment_ids: Sequence[int], comparison: Comparison) -> Condition:
@@ -240,7 +247,7 @@ def _assessed_rows(dialect: Dialect, experiment_ids: Sequence[int], comparison: 
         dialect.is_in(assessments.c.experiment_id, experiment_ids), *_assessment_conditions(dialect, comparison)
     )
     if comparison.operator == "=":
-        forms = [form[:INDEXED_VALUE_LENGTH] for form in _json_forms(str(comparison.value))]
+        forms = [form[:INDEXED_VALUE_LENGTH] for form in _assessed_forms(str(comparison.value))]
         found = found.where(dialect.is_in(indexed_value(assessments.c.value), forms))
     assessed = traces.alias("assessed")
     sessions = sa.select(assessed.c.session_id).where(

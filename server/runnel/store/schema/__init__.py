@@ -31,6 +31,7 @@ from runnel.store.schema.scorers import online_scoring_configs, scorer_versions,
 from runnel.store.schema.traces import (
     UNINDEXED_TRACE_METADATA,
     assessments,
+    has_cost,
     has_indexed_metadata_key,
     spans,
     trace_metadata,
@@ -55,7 +56,7 @@ from runnel.store.schema.tracking import (
     tags,
 )
 
-HEAD_REVISION = "0002"
+HEAD_REVISION = "0005"
 
 __all__ = [
     "HEAD_REVISION",
@@ -71,6 +72,7 @@ __all__ = [
     "evaluation_datasets",
     "experiment_tags",
     "experiments",
+    "has_cost",
     "has_indexed_metadata_key",
     "indexed_value",
     "input_tags",

@@ -154,6 +154,21 @@ spans = sa.Table(
     sa.Index("ix_spans_name", "name", "trace_id"),
 )
 
+
+def has_cost() -> sa.ColumnElement[bool]:
+    """Whether the index of what spans cost has a row: a query must hold this very condition to use it."""
+    costs = (spans.c.input_cost, spans.c.output_cost, spans.c.total_cost)
+    return sa.or_(*[cost.is_not(None) for cost in costs])
+
+
+sa.Index(
+    "ix_spans_cost",
+    spans.c.start_time_unix_nano,
+    spans.c.trace_id,
+    sqlite_where=has_cost(),
+    postgresql_where=has_cost(),
+)
+
 assessments = sa.Table(
     "assessments",
     metadata,
