@@ -1,5 +1,6 @@
 """The checks of a client session, and how they are run, for scripts in environments that have mlflow and no pytest."""
 
+import os
 import sys
 import traceback
 import uuid
@@ -24,7 +25,7 @@ def since(major: int, minor: int) -> Callable[[Check], Check]:
 
 def flush_traces() -> None:
     """Waits for the traces that clients of MLflow 3 send in the background by default; others have nothing to flush."""
-    if VERSION >= (3, 6):
+    if VERSION >= (3, 6) and os.environ.get("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING") != "false":
         mlflow.flush_trace_async_logging()
 
 
