@@ -108,8 +108,19 @@ def stub(messages: list[dict[str, str]]) -> dict[str, Any]:
 
 def call_server(messages: list[dict[str, str]]) -> dict[str, Any]:
     """Asks the model behind OPENAI_BASE_URL for one answer."""
-    model = os.environ.get("OPENAI_MODEL") or ask_server("GET", "/models")["data"][0]["id"]
-    return ask_server("POST", "/chat/completions", {"model": model, "messages": messages, "temperature": 0})
+    body = {"model": os.environ.get("OPENAI_MODEL") or first_model(), "messages": messages, "temperature": 0}
+    reply = ask_server("POST", "/chat/completions", body)
+    if not reply.get("choices"):
+        raise ModelError(f"The model server sent no answer: {str(reply)[:500]}")
+    return reply
+
+
+def first_model() -> str:
+    """The model that a server with one model lists."""
+    models = ask_server("GET", "/models").get("data")
+    if not models:
+        raise ModelError("The model server lists no model; name one in OPENAI_MODEL")
+    return models[0]["id"]
 
 
 def ask_server(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -22,7 +22,9 @@ class ChatServer(ThreadingHTTPServer):
         self.requests: list[dict[str, Any]] = []
         self.authorizations: set[str | None] = set()
         self.numbers = itertools.count(1)
-        self.answers_before_errors = 1_000_000  # after so many it answers 500
+        self.answers_before_errors = 1_000_000  # after so many it answers with an error
+        self.error: tuple[int, dict[str, Any]] = (500, {"error": {"message": "the GPU is on fire"}})
+        self.models = [MODEL]
         self.seconds_to_think = 0.0
 
     @property
@@ -43,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         assert self.path == "/v1/models", self.path
-        self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+        self._send(200, {"object": "list", "data": [{"id": name} for name in self.server.models]})
 
     def do_POST(self) -> None:
         assert self.path == "/v1/chat/completions", self.path
@@ -53,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.authorizations.add(self.headers["Authorization"])
         time.sleep(self.server.seconds_to_think)
         if number > self.server.answers_before_errors:
-            self._send(500, {"error": {"message": "the GPU is on fire", "type": "server_error"}})
+            self._send(*self.server.error)
             return
         message = {"role": "assistant", "content": request["messages"][-1]["content"]}
         tokens = len(message["content"].split())

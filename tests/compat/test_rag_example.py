@@ -128,6 +128,13 @@ def test_a_model_that_does_not_answer_is_named_with_the_reason(
     chat_server.answers_before_errors = 0
     with pytest.raises(SystemExit, match=f"The model does not answer. {url}: HTTP 500: .*the GPU is on fire"):
         example.main()
+    chat_server.error = (200, {"error": "no such model"})
+    with pytest.raises(SystemExit, match="The model server sent no answer: {'error': 'no such model'}"):
+        example.main()
+    chat_server.models = []
+    with pytest.raises(SystemExit, match="The model server lists no model; name one in OPENAI_MODEL"):
+        example.main()
+    chat_server.models = [MODEL]
     chat_server.seconds_to_think = 1
     monkeypatch.setenv("OPENAI_TIMEOUT", "0.2")
     with pytest.raises(SystemExit, match=f"{url}: no answer within 0.2 seconds"):
