@@ -1,8 +1,6 @@
 """What users of mlflow do, as one script that runs with old and new clients: its environment has mlflow and no pytest.
 
-    MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python client_session.py
-
-Every check logs to an experiment of its own. Prints a line for each, and ends with 1 if one failed.
+MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python client_session.py
 """
 
 import json
@@ -10,31 +8,16 @@ import math
 import sys
 import tempfile
 import time
-import traceback
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
+from client_checks import run_checks, since
 from matplotlib.figure import Figure
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
-
-Check = Callable[[mlflow.MlflowClient, str], None]
-VERSION = tuple(int(part) for part in mlflow.__version__.split(".")[:2])
-CHECKS: list[tuple[tuple[int, int], Check]] = []
-
-
-def since(major: int, minor: int) -> Callable[[Check], Check]:
-    """A check of what clients can do from this version on."""
-
-    def add(check: Check) -> Check:
-        CHECKS.append(((major, minor), check))
-        return check
-
-    return add
 
 
 @since(2, 9)
@@ -242,57 +225,5 @@ def models_are_logged(client: mlflow.MlflowClient, experiment_id: str) -> None:
     assert same.model_id == model.model_id
 
 
-@since(2, 14)
-def traces_are_kept_with_their_spans(client: mlflow.MlflowClient, experiment_id: str) -> None:
-    @mlflow.trace(name="answer")
-    def answer(question: str) -> str:
-        with mlflow.start_span(name="look up") as span:
-            span.set_inputs({"query": question})
-            span.set_outputs(["a document"])
-        return "because"
-
-    answer("why?")
-    _flush_traces()
-    (trace,) = client.search_traces(experiment_ids=[experiment_id])
-    root, inner = trace.data.spans
-    assert (root.name, root.inputs, root.outputs) == ("answer", {"question": "why?"}, "because")
-    assert (inner.name, inner.inputs, inner.outputs) == ("look up", {"query": "why?"}, ["a document"])
-    assert (root.parent_id, inner.parent_id) == (None, root.span_id)
-
-
-@since(3, 2)
-def feedback_is_kept_with_its_trace(client: mlflow.MlflowClient, experiment_id: str) -> None:
-    with mlflow.start_span(name="answer") as span:
-        pass
-    _flush_traces()
-    mlflow.log_feedback(trace_id=span.trace_id, name="correct", value=True, rationale="it says so")
-    (feedback,) = client.get_trace(span.trace_id).info.assessments
-    assert (feedback.name, feedback.value, feedback.rationale) == ("correct", True, "it says so")
-
-
-def _flush_traces() -> None:
-    """Waits for the traces that clients of MLflow 3 send in the background by default; others have nothing to flush."""
-    if VERSION >= (3, 6):
-        mlflow.flush_trace_async_logging()
-
-
-def main() -> int:
-    failed = 0
-    client = mlflow.MlflowClient()
-    for version, check in CHECKS:
-        if version > VERSION:
-            continue
-        experiment = mlflow.set_experiment(f"{check.__name__}-{uuid.uuid4().hex[:8]}")
-        try:
-            check(client, experiment.experiment_id)
-            print(f"ok      {check.__name__}")
-        except Exception:
-            failed += 1
-            print(f"FAILED  {check.__name__}\n{traceback.format_exc()}")
-        while mlflow.active_run():
-            mlflow.end_run()
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_checks())

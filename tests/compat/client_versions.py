@@ -1,9 +1,10 @@
-"""Runs `client_session.py` and the example with older mlflow clients, each in an environment of its own.
+"""Runs the client sessions and the examples with mlflow clients of several versions, each in an environment of its own.
 
     python -m tests.compat.client_versions [version ...]
 
 The environments are made once, in `.compat/` (which ignores itself in git), by uv. All clients talk to one Runnel
-server, which is started for them. Ends with 1 if a version failed.
+server, which is started for them; in the end each reads the traces that the others left. Ends with 1 if a version
+failed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import uv
 
@@ -22,10 +24,23 @@ from tests.server_process import ServerProcess, clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / ".compat"
+HERE = ROOT / "tests" / "compat"
+
+
+class Script(NamedTuple):
+    """A program, and the first version of mlflow that it runs with."""
+
+    path: Path
+    since: tuple[int, int] = (2, 9)
+
+
 SCRIPTS = {
-    "session": ROOT / "tests" / "compat" / "client_session.py",
-    "example": ROOT / "examples" / "evaluate_llm_app.py",
+    "session": Script(HERE / "client_session.py"),
+    "traces": Script(HERE / "client_trace_session.py"),
+    "example": Script(ROOT / "examples" / "evaluate_llm_app.py"),
+    "rag": Script(ROOT / "examples" / "evaluate_rag_app.py", since=(3, 4)),
 }
+EXCHANGE = Script(HERE / "client_trace_exchange.py", since=(2, 14))
 PYTHON = "3.11"  # the newest that mlflow 2.9 and its dependencies of the time have wheels for
 SCRIPT_SECONDS = 300
 
@@ -38,6 +53,7 @@ VERSIONS = {
     "2.22.1": _OLD,
     "3.1.4": _OLD,
     "3.6.0": ["pandas<3"],
+    "3.17.2": ["pandas<3"],
 }
 
 
@@ -63,33 +79,70 @@ def _run(command: list[str]) -> None:
     subprocess.run(command, env=clean, check=True)
 
 
-def try_version(version: str, url: str) -> bool:
-    """Whether every script succeeded with this version; the output of one that did not is printed."""
-    python = environment(version)
+def release(version: str) -> tuple[int, int]:
+    """The first two numbers of a version."""
+    major, minor, *_ = version.split(".")
+    return int(major), int(minor)
+
+
+def run(script: Script, version: str, url: str) -> subprocess.CompletedProcess[str]:
+    """Runs a script with this version, in an empty folder."""
     settings = {
         "MLFLOW_TRACKING_URI": url,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(
+            [str(environment(version)), "-W", "ignore", str(script.path)],
+            cwd=folder,
+            env=clean_environment() | settings,
+            capture_output=True,
+            text=True,
+            timeout=SCRIPT_SECONDS,
+        )
+
+
+def try_version(version: str, url: str) -> bool:
+    """Whether every script succeeded with this version; the output of one that did not is printed."""
     fine = True
+    environment(version)
     for name, script in SCRIPTS.items():
+        if script.since > release(version):
+            continue
         began = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run(
-                [str(python), "-W", "ignore", str(script)],
-                cwd=folder,
-                env=clean_environment() | settings,
-                capture_output=True,
-                text=True,
-                timeout=SCRIPT_SECONDS,
-            )
+        done = run(script, version, url)
         verdict = "ok" if done.returncode == 0 else "FAILED"
         print(f"mlflow {version:8} {name:8} {verdict}  ({time.monotonic() - began:.1f} s)", flush=True)
         if done.returncode != 0:
             fine = False
             # The session prints what failed; only where it could not even begin is the rest of use.
             print(done.stdout, done.stderr[-3000:] if "FAILED" not in done.stdout else "")
+    return fine
+
+
+def readable(reader: str, writer: str) -> bool:
+    """Whether a client can read the traces of another, as far as its own code goes (see `client_trace_exchange.py`)."""
+    if release(writer) < (3, 0) or release(reader) >= (3, 4):
+        return release(writer) >= EXCHANGE.since
+    return release(reader) >= (3, 0) and release(writer) < (3, 4)
+
+
+def try_exchange(reader: str, writers: list[str], url: str) -> bool:
+    """Whether a version reads the traces of the others, those that it can read at all."""
+    if release(reader) < EXCHANGE.since:
+        return True
+    done = run(EXCHANGE, reader, url)
+    expected = {writer for writer in writers if readable(reader, writer)}
+    missing = sorted(expected - set(done.stdout.split()))
+    fine = done.returncode == 0 and not missing
+    what = (
+        f"reads the traces of {', '.join(sorted(expected))}"
+        if fine
+        else f"FAILED, missing: {missing}\n{done.stderr[-3000:]}"
+    )
+    print(f"mlflow {reader:8} {what}", flush=True)
     return fine
 
 
@@ -104,11 +157,12 @@ def main() -> int:
         server = ServerProcess(Path(folder))
         try:
             failed = [version for version in versions if not try_version(version, server.url)]
+            failed += [version for version in versions if not try_exchange(version, versions, server.url)]
             server.check_ends_well()
         finally:
             server.kill()
     if failed:
-        print(f"failed: {', '.join(failed)}")
+        print(f"failed: {', '.join(dict.fromkeys(failed))}")
     return 1 if failed else 0
 
 
