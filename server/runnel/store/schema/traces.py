@@ -178,10 +178,25 @@ assessments = sa.Table(
     sa.Index("ix_assessments_trace", "trace_id", "id"),
     sa.Index("ix_assessments_run", "run_uuid"),
 )
+
+
+def is_issue_reference() -> sa.ColumnElement[bool]:
+    """Whether an assessment refers to an issue: a query must hold this very condition to use the index of these."""
+    return assessments.c.assessment_type == sa.literal_column("'issue'")
+
+
 sa.Index(
     "ix_assessments_name",
     assessments.c.experiment_id,
     assessments.c.name,
     indexed_value(assessments.c.value),
     assessments.c.trace_id,
+)
+# Few assessments refer to an issue, whose id is then their name: the traces of an issue are counted along this.
+sa.Index(
+    "ix_assessments_issue",
+    assessments.c.name,
+    assessments.c.trace_id,
+    sqlite_where=is_issue_reference(),
+    postgresql_where=is_issue_reference(),
 )
