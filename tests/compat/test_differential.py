@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from tests.compat import asks_artifacts, asks_experiments, asks_models, asks_runs, asks_search
+from tests.compat import asks_artifacts, asks_experiments, asks_issues, asks_models, asks_review, asks_runs, asks_search
 from tests.compat.compare import differences
 from tests.compat.exchange import Answer, Ask, play
 from tests.compat.field_policy import DEVIATIONS
@@ -27,6 +27,10 @@ ASKS: list[Ask] = [
     *asks_search.SEARCH,
     *asks_artifacts.ARTIFACTS,
     *asks_models.LOGGED_MODELS,
+    *asks_issues.PLACES,
+    *asks_issues.ISSUES,
+    *asks_review.REVIEW,
+    *asks_issues.ISSUES_OTHERWISE,
 ]
 
 MEANT = {what: deviation for deviation in DEVIATIONS for what in deviation.asks}
