@@ -57,7 +57,9 @@ def create_issues() -> None:
     op.create_index("ix_issues_everywhere", "issues", ["severity", "created_timestamp", "id"])
     op.create_index("ix_issues_status", "issues", ["experiment_id", "status", "severity", "created_timestamp", "id"])
     create_partial_index("ix_issues_source_run", "issues", ["source_run_id"], "source_run_id IS NOT NULL")
-    create_partial_index("ix_assessments_issue", "assessments", ["name", "trace_id"], "assessment_type = 'issue'")
+    create_partial_index(
+        "ix_assessments_issue", "assessments", ["name", "trace_id", "assessment_type"], "assessment_type = 'issue'"
+    )
 
 
 def create_label_schemas() -> None:

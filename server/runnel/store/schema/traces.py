@@ -192,11 +192,13 @@ sa.Index(
     indexed_value(assessments.c.value),
     assessments.c.trace_id,
 )
-# Few assessments refer to an issue, whose id is then their name: the traces of an issue are counted along this.
+# Few assessments refer to an issue, whose id is then their name: the traces of an issue are counted along this. The
+# type is there for SQLite, which does not see that the condition tells it.
 sa.Index(
     "ix_assessments_issue",
     assessments.c.name,
     assessments.c.trace_id,
+    assessments.c.assessment_type,
     sqlite_where=is_issue_reference(),
     postgresql_where=is_issue_reference(),
 )
