@@ -135,7 +135,10 @@ LISTED = "SEARCH issues USING INDEX ix_issues_listing (experiment_id=?"
 def test_issues_are_read_in_the_order_of_an_index(database: Filled) -> None:
     by_key = "SEARCH issues USING INTEGER PRIMARY KEY (rowid=?)"  # the page, once it is known which issues are on it
     assert database.plan("issues", database.search)[0] == f"{LISTED})"
-    assert database.plan("issues", lambda: database.search(page=2))[0] == f"{LISTED} AND severity<?)"
+    assert (
+        database.plan("issues", lambda: database.search(page=2))[0]
+        == f"{LISTED} AND (severity,created_timestamp)<(?,?))"
+    )
     everywhere = database.plan("issues", lambda: database.search(everywhere=True))
     assert everywhere[0] == "SCAN issues USING INDEX ix_issues_everywhere"
     pending = database.plan("issues", lambda: database.search("status = 'pending'"))

@@ -14,7 +14,7 @@ from runnel.domain.errors import ResourceDoesNotExist
 from runnel.domain.filters import parse_filter
 from runnel.domain.issues import ISSUES, NO_SEVERITY, SEVERITIES, Issue
 from runnel.store.experiments import check_experiment_is_there, now_in_milliseconds
-from runnel.store.filters import SortKey, behind, matches
+from runnel.store.filters import SortKey, behind_descending, matches
 from runnel.store.runs import get_run_ref
 from runnel.store.schema import assessments, is_issue_reference, issues
 from runnel.store.statements import Statement, Transaction
@@ -181,7 +181,8 @@ def search_issues(
     keys = [SortKey(columns[name], ascending=False) for name in names]
     identity = ("issues", experiment_id, comparisons, include_trace_count)
     if page_token:
-        query = query.where(behind(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
+        position = page_tokens.decode_page_token(page_token, identity, len(keys))
+        query = query.where(behind_descending(keys, position))
     size = min(max_results, limits.MAX_ISSUE_RESULTS)
     found = [
         dict(zip(query.selected_columns.keys(), row, strict=True))

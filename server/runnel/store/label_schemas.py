@@ -19,7 +19,7 @@ from runnel.domain.label_schemas import (
     check_same_input,
 )
 from runnel.store.experiments import check_experiment_is_there, now_in_milliseconds
-from runnel.store.filters import SortKey, behind
+from runnel.store.filters import SortKey, behind_descending
 from runnel.store.schema import label_schemas
 from runnel.store.statements import Statement, Transaction
 
@@ -139,7 +139,7 @@ def list_label_schemas(
     identity = ("label schemas", experiment_id)
     query = sa.select(*_COLUMNS, label_schemas.c.id).where(label_schemas.c.experiment_id == experiment_id)
     if page_token:
-        query = query.where(behind(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
+        query = query.where(behind_descending(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
     size = min(max_results, limits.MAX_LABEL_SCHEMA_RESULTS)
     rows = tx.rows(query.order_by(*[key.order() for key in keys]).limit(size + 1))
     found = [_named(row[:-1]) for row in rows[:size]]

@@ -12,7 +12,7 @@ from runnel.domain import limits, page_tokens
 from runnel.domain.errors import InvalidParameterValue, ResourceAlreadyExists, ResourceDoesNotExist
 from runnel.domain.review_queues import NewQueue, ReviewQueue, name_key
 from runnel.store.experiments import check_experiment_is_there, now_in_milliseconds
-from runnel.store.filters import SortKey, behind
+from runnel.store.filters import SortKey, behind_descending
 from runnel.store.label_schemas import missing_label_schemas
 from runnel.store.schema import (
     review_queue_items,
@@ -215,7 +215,7 @@ def list_review_queues(
         items = review_queue_items.c
         query = query.where(review_queues.c.id.in_(sa.select(items.queue).where(items.item_id == item_id)))
     if page_token:
-        query = query.where(behind(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
+        query = query.where(behind_descending(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
     size = min(max_results, limits.MAX_REVIEW_QUEUE_RESULTS)
     rows = tx.rows(query.order_by(*[key.order() for key in keys]).limit(size + 1))
     next_token = None
