@@ -14,8 +14,9 @@ from runnel.api.routes import ROUTES
 from runnel.api.routing import Dispatcher
 from runnel.api.services import Services
 from runnel.artifacts import locations
+from runnel.artifacts.destinations import open_store
 from runnel.artifacts.s3 import S3Settings
-from runnel.artifacts.store import RemoteArtifactStore, open_store
+from runnel.artifacts.store import RemoteArtifactStore
 from runnel.config import Settings, s3_arguments
 from runnel.domain.errors import MlflowError
 from runnel.domain.experiments import DEFAULT_EXPERIMENT_ID

@@ -18,7 +18,13 @@ class Rule(Enum):
 FIELDS: list[tuple[str, Rule, str]] = [
     ("*creation_time", Rule.SAME_TYPE, "the server's clock"),
     ("*last_update_time", Rule.SAME_TYPE, "the server's clock"),
-    ("*assessment*.create_time", Rule.SAME_TYPE, "the server's clock"),
+    ("*created_timestamp", Rule.SAME_TYPE, "the server's clock"),
+    ("*last_updated_timestamp", Rule.SAME_TYPE, "the server's clock"),
+    ("*created_at", Rule.SAME_TYPE, "the server's clock"),
+    ("*last_updated_at", Rule.SAME_TYPE, "the server's clock"),
+    ("*_time_ms", Rule.SAME_TYPE, "the server's clock"),
+    ("*.create_time", Rule.SAME_TYPE, "the server's clock"),
+    ("*.last_update_time", Rule.SAME_TYPE, "the server's clock"),
     ("*_timestamp_ms", Rule.SAME_TYPE, "the server's clock"),
     ("*next_page_token", Rule.SAME_TYPE, "opaque; what it leads to is compared"),
     ("features_enabled.*", Rule.SAME_TYPE, "clients are told what this server can do, and ask for no more"),
@@ -42,6 +48,7 @@ ANY_ORDER = (
     "trace_info.request_metadata",
     "traces[[]*].tags",
     "traces[[]*].request_metadata",
+    "*.schema_ids",  # by ids that are made up
 )
 
 
@@ -122,7 +129,70 @@ DEVIATIONS: list[Deviation] = [
     Deviation(
         "A value of an enum that does not exist is refused; MLflow takes it for absent.",
         (*REFUSED, "*"),
-        ("search experiments of a wrong view", "update run to a status that is none", "search: unknown view"),
+        (
+            "search experiments of a wrong view",
+            "update run to a status that is none",
+            "search: unknown view",
+            "add an item of a type that is none",
+            "list items by a status that is none",
+        ),
+        400,
+    ),
+    Deviation(
+        "A value of an enum that does not exist is named; MLflow takes it for absent, and asks for one.",
+        ("message",),
+        (
+            "create schema of type 0",
+            "create schema of a type that is none",
+            "create queue of a type that is none",
+            "set status to one that is none",
+        ),
+        400,
+    ),
+    Deviation(
+        "A wrong status or severity is never a 500, which clients repeat for minutes.",
+        ("status", "content-type", "text", "error_code", "message"),
+        (
+            "create issue of a status that is none",
+            "create issue of a severity that is none",
+            "update issue by a status that is none",
+        ),
+        400,
+    ),
+    Deviation(
+        "A run that is not there is said to be just that; MLflow shows its SQL.",
+        REFUSED,
+        ("create issue of a run not there",),
+        404,
+    ),
+    Deviation(
+        "An issue's name has the limit that MLflow declares for it, which SQLite does not enforce.",
+        (*REFUSED, "issue.*"),
+        ("create issue with a name too long", "update issue by a name too long"),
+        400,
+    ),
+    Deviation(
+        "The id of an issue in the path is enough.",
+        (*REFUSED, "issue.*"),
+        ("update issue without its id in the body",),
+        200,
+    ),
+    Deviation(
+        "A word in a filter needs quotes, as everywhere else.",
+        (*REFUSED, "issues*", "next_page_token"),
+        ("search issues by a word without quotes",),
+        400,
+    ),
+    Deviation(
+        "An input that is not one of the four kinds is named.",
+        ("message",),
+        ("create schema with two inputs", "create schema with text as input"),
+        400,
+    ),
+    Deviation(
+        "A bound of a number is a number; without one there is no bound.",
+        (*REFUSED, "label_schema.*"),
+        ("create schema with a range without end",),
         400,
     ),
     Deviation(
@@ -162,6 +232,9 @@ DEVIATIONS: list[Deviation] = [
             "search: tag in",
             "search: unknown attribute",
             "search: unknown entity",
+            "search issues by severity",
+            "search issues by pattern",
+            "search issues by list",
         ),
         400,
     ),
@@ -177,6 +250,8 @@ DEVIATIONS: list[Deviation] = [
             "search: syntax error",
             "search: unclosed quote",
             "search models: nonsense",
+            "search issues by or",
+            "search issues by nonsense",
         ),
         400,
     ),
@@ -184,7 +259,14 @@ DEVIATIONS: list[Deviation] = [
     Deviation(
         "A page token is opaque and checked; the sentence does not speak of its encoding.",
         ("message",),
-        ("search experiments by a false token", "search: a false page token"),
+        (
+            "search experiments by a false token",
+            "search: a false page token",
+            "search issues by a false token",
+            "list schemas, a false token",
+            "list queues, a false token",
+            "list items, a false token",
+        ),
         400,
     ),
     Deviation(

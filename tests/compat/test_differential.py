@@ -11,7 +11,9 @@ from tests.compat import (
     asks_artifacts,
     asks_assessments,
     asks_experiments,
+    asks_issues,
     asks_models,
+    asks_review,
     asks_runs,
     asks_search,
     asks_spans,
@@ -43,6 +45,10 @@ ASKS: list[Ask] = [
     *asks_assessments.ASSESSMENTS,
     *asks_trace_metrics.TRACE_METRICS,
     *asks_trace_metrics.CORRELATION,
+    *asks_issues.PLACES,
+    *asks_issues.ISSUES,
+    *asks_review.REVIEW,
+    *asks_issues.ISSUES_OTHERWISE,
 ]
 
 DEVIATIONS = [*OTHER_DEVIATIONS, *TRACE_DEVIATIONS]

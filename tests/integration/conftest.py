@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from runnel.artifacts.destinations import open_store
 from runnel.artifacts.s3 import S3Settings
 from runnel.artifacts.s3_store import S3ArtifactStore
-from runnel.artifacts.store import open_store
 from tests.s3_process import S3Process
 
 

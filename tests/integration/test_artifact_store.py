@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runnel.artifacts.store import ArtifactReader, ArtifactStore, FileInfo, open_store
+from runnel.artifacts.destinations import open_store
+from runnel.artifacts.store import ArtifactReader, ArtifactStore, FileInfo
 from runnel.domain.errors import InvalidParameterValue, ResourceDoesNotExist
 
 

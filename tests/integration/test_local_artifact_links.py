@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runnel.artifacts.store import ArtifactStore, open_store
+from runnel.artifacts.destinations import open_store
+from runnel.artifacts.store import ArtifactStore
 from runnel.domain.errors import InvalidParameterValue, MlflowError
 
 SECRET = b"not an artifact"

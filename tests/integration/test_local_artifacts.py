@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from runnel.artifacts.destinations import open_store
 from runnel.artifacts.local import ABANDONED_AFTER_SECONDS
-from runnel.artifacts.store import RESERVED_PREFIX, ArtifactStore, open_store
+from runnel.artifacts.store import RESERVED_PREFIX, ArtifactStore
 from runnel.domain.errors import (
     InvalidParameterValue,
     InvalidState,
@@ -128,7 +129,7 @@ def test_a_file_name_that_is_not_unicode_is_not_listed(store: ArtifactStore, roo
 
 UPLOADS_WITHOUT_END = """
 import itertools, sys
-from runnel.artifacts.store import open_store
+from runnel.artifacts.destinations import open_store
 store = open_store(sys.argv[1])
 for number in itertools.count(1):
     writer = store.open_writer("run/file")
@@ -140,7 +141,7 @@ for number in itertools.count(1):
 
 HALF_AN_UPLOAD = """
 import sys, time
-from runnel.artifacts.store import open_store
+from runnel.artifacts.destinations import open_store
 writer = open_store(sys.argv[1]).open_writer("run/artifacts/file")
 writer.write(b"x" * 1_000_000)
 print("half", flush=True)

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from runnel.artifacts.destinations import open_store
 from runnel.artifacts.s3 import S3Bucket, S3Settings
 from runnel.artifacts.s3_store import S3ArtifactStore
 from runnel.artifacts.s3_streams import PART_BYTES
-from runnel.artifacts.store import ArtifactStore, UploadedPart, open_store
+from runnel.artifacts.store import ArtifactStore, UploadedPart
 from runnel.domain.errors import InvalidParameterValue, ResourceDoesNotExist
 from tests.s3_process import OWNER, S3Process
 

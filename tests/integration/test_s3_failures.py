@@ -13,10 +13,11 @@ import httpx
 import pytest
 
 from runnel.artifacts import s3_streams
+from runnel.artifacts.destinations import open_store
 from runnel.artifacts.s3 import AWAY_SECONDS, S3Settings
 from runnel.artifacts.s3_store import S3ArtifactStore
 from runnel.artifacts.s3_streams import PART_BYTES
-from runnel.artifacts.store import StoreUnusable, UploadedPart, open_store
+from runnel.artifacts.store import StoreUnusable, UploadedPart
 from runnel.domain.errors import (
     InvalidParameterValue,
     PermissionDenied,

@@ -13,8 +13,9 @@ from runnel.api import artifact_threads, artifacts
 from runnel.api.artifact_threads import THREADS, ArtifactThreads
 from runnel.api.request_bodies import BodyMemory
 from runnel.api.services import Services
+from runnel.artifacts.destinations import open_store
 from runnel.artifacts.s3_store import S3ArtifactStore
-from runnel.artifacts.store import ArtifactStore, open_store
+from runnel.artifacts.store import ArtifactStore
 from runnel.config import Settings
 from runnel.domain.errors import TemporarilyUnavailable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import pytest
@@ -109,6 +109,35 @@ def test_nobody_imports_what_puts_the_parts_together() -> None:
     for path in modules():
         if name_of(path) not in together:
             assert not {"app", "cli", "serve"} & {part_of(m) for m in imports(path) if m.startswith("runnel.")}, path
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not even inside a function, where Python would let them."""
+    names = {
+        f"runnel.{name_of(path).removesuffix('.py').replace('/', '.').removesuffix('.__init__')}": path
+        for path in modules()
+    }
+    # Of "runnel.api.runs.create_run" the longest beginning that is a module is meant.
+    beginnings = {name: {_module_of(used, names) for used in imports(path)} for name, path in names.items()}
+    left = {name: {used for used in uses if used and used != name} for name, uses in beginnings.items()}
+    while True:  # takes away what imports nothing that is left
+        done = {name for name, uses in left.items() if not uses}
+        if not done:
+            break
+        left = {name: uses - done for name, uses in left.items() if name not in done}
+    assert not left, f"these import each other, or what does: {sorted(left)}"
+
+
+def module_name(path: Path) -> str:
+    """The full name of a module, or of the package whose ``__init__`` it is."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _module_of(imported: str, names: Container[str]) -> str | None:
+    while imported and imported not in names:
+        imported = imported.rpartition(".")[0]
+    return imported or None
 
 
 @pytest.mark.parametrize("path", [*modules(), *(ROOT / "migrations").rglob("*.py")], ids=lambda path: path.name)

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 import types
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import (
     Annotated,
     Any,
@@ -38,11 +38,14 @@ _PLAIN: dict[Any, dict[str, Any]] = {
 }
 
 
-async def get_openapi(services: Services) -> dict[str, Any]:
-    """The description of every endpoint of this server."""
-    from runnel.api.routes import ROUTES  # the table holds this function too
+def description_of(endpoints: Callable[[], Iterable[Endpoint]]) -> Callable[[Services], Awaitable[dict[str, Any]]]:
+    """The endpoint function that describes a table of endpoints, which is looked up later: it holds this one too."""
 
-    return describe(ROUTES)
+    async def get_openapi(services: Services) -> dict[str, Any]:
+        """The description of every endpoint of this server."""
+        return describe(endpoints())
+
+    return get_openapi
 
 
 def describe(endpoints: Iterable[Endpoint]) -> dict[str, Any]:

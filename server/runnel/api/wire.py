@@ -25,9 +25,7 @@ from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_sch
 
 from runnel.domain import limits
 from runnel.domain.errors import BadRequest, InvalidParameterValue
-from runnel.domain.validation import invalid_value, missing_value
-
-_API_DOCS_HINT = " See the API docs for more information about request parameters."
+from runnel.domain.validation import API_DOCS_HINT, invalid_value, missing_value
 
 # Ours: bounds the work and the memory of one request. Endpoints have smaller limits of their own.
 _MAX_LIST_LENGTH = 100_000
@@ -201,11 +199,11 @@ def _problem(error: ValidationError) -> str:
     for part in problem["loc"]:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     if problem["type"] in ("missing", "string_too_short"):
-        return missing_value(path) + _API_DOCS_HINT
+        return missing_value(path) + API_DOCS_HINT
     if problem["type"] == "too_long":
         return f"'{path}' can contain at most {_MAX_LIST_LENGTH} items"
     value = problem["input"]
-    return invalid_value(path, value, f" Hint: Value was of type '{type(value).__name__}'.") + _API_DOCS_HINT
+    return invalid_value(path, value, f" Hint: Value was of type '{type(value).__name__}'.") + API_DOCS_HINT
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from runnel.domain.errors import InvalidParameterValue, ResourceDoesNotExist
-
-if TYPE_CHECKING:
-    from runnel.artifacts.s3 import S3Settings
 
 MAX_SEGMENT_BYTES = 255  # what Linux and macOS file systems take
 MAX_PATH_BYTES = 1024  # the length of an S3 key
@@ -25,8 +20,6 @@ RESERVED_PREFIX = ".artifact.uploading."
 _MAX_DECODINGS = 10
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\#]")  # control characters, backslash, and MLflow's '#'
 _DRIVE_OR_FILE_URI = re.compile(r"(?:[a-z]|file):", re.IGNORECASE)
-_SCHEME = re.compile(r"([a-z][a-z0-9+.\-]*):", re.IGNORECASE)
-_BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._\-]{1,254}")
 
 
 class StoreUnusable(Exception):
@@ -170,44 +163,6 @@ class RemoteArtifactStore(ArtifactStore, Protocol):
 
     def abort_multipart_upload(self, path: str, upload_id: str) -> None:
         """Removes an upload and its parts; one that is not there is no error."""
-
-
-def open_store(destination: str, s3: S3Settings | None = None) -> ArtifactStore:
-    """The store at ``destination``: a folder's path, a ``file://`` URI, or ``s3://bucket/prefix``.
-
-    ``s3`` says how S3 is reached; it is not asked yet. Raises ValueError for any other destination.
-    """
-    scheme = _SCHEME.match(destination)
-    if scheme is None:
-        folder = destination
-    elif scheme[1].lower() == "file":
-        uri = urllib.parse.urlsplit(destination)
-        if uri.hostname not in (None, "localhost") or uri.query or uri.fragment:
-            raise ValueError("The artifacts destination must be a file URI of this host: file:///path/to/folder")
-        folder = urllib.request.url2pathname(uri.path)
-    elif scheme[1].lower() == "s3":
-        return _open_s3_store(destination, s3)
-    else:
-        # The scheme alone: a URI may hold a password.
-        raise ValueError(
-            f"The artifacts destination cannot use the scheme '{scheme[1]}'; give a folder, a file:// URI or "
-            "s3://bucket/prefix"
-        )
-    if not folder.strip() or "\0" in folder:
-        raise ValueError("The artifacts destination names no folder")
-    from runnel.artifacts.local import LocalArtifactStore  # each kind of store is imported when it is chosen
-
-    return LocalArtifactStore(os.path.abspath(folder))
-
-
-def _open_s3_store(destination: str, settings: S3Settings | None) -> ArtifactStore:
-    from runnel.artifacts.s3 import S3Bucket, S3Settings
-    from runnel.artifacts.s3_store import S3ArtifactStore
-
-    uri = urllib.parse.urlsplit(destination)
-    if not _BUCKET.fullmatch(uri.netloc) or uri.query or uri.fragment:
-        raise ValueError("The artifacts destination in S3 must be written as s3://bucket or s3://bucket/prefix")
-    return S3ArtifactStore(S3Bucket(uri.netloc, settings or S3Settings()), uri.path.strip("/"))
 
 
 def clean_artifact_path(path: str) -> str:

@@ -16,6 +16,8 @@ _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
 
 _JSON_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 
+API_DOCS_HINT = " See the API docs for more information about request parameters."
+
 BAD_CHARACTERS_MESSAGE = (
     "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) "
     "and slashes (/)."
@@ -100,3 +102,9 @@ def check_max_results(max_results: int, limit: int = limits.MAX_SEARCH_RESULTS) 
         raise InvalidParameterValue(
             f"Invalid value {max_results} for parameter 'max_results' supplied. It must be at most {limit}"
         )
+
+
+def check_page_size(max_results: int) -> None:
+    """The same in the words in which MLflow 3 refuses a page size."""
+    if not 1 <= max_results <= limits.MAX_SEARCH_RESULTS:
+        raise InvalidParameterValue(f"max_results must be between 1 and {limits.MAX_SEARCH_RESULTS}.{API_DOCS_HINT}")

@@ -190,6 +190,13 @@ def get_active_experiment(tx: Transaction, experiment_id: int) -> Experiment:
     return experiment
 
 
+def check_experiment_is_there(tx: Transaction, experiment_id: int) -> None:
+    """Refuses an experiment that does not exist, or is marked as deleted: MLflow says the same of both here."""
+    row = tx.row(SELECT_BY_ID, id=experiment_id)
+    if row is None or row[3] != ACTIVE:
+        raise ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
+
+
 def rename_experiment(tx: Transaction, experiment_id: int, new_name: str) -> None:
     """Gives an active experiment another name, which no other experiment has."""
     if get_experiment(tx, experiment_id)["lifecycle_stage"] != ACTIVE:

@@ -57,14 +57,23 @@ def behind(keys: Sequence[SortKey], position: Sequence[Any]) -> sa.ColumnElement
     """The rows that come behind a position in the order of the keys (the last of which tells all rows apart)."""
     condition: sa.ColumnElement[bool] = sa.false()
     for key, value in reversed(list(zip(keys, position, strict=True))):
-        wanted = str if isinstance(key.expression.type, sa.Text | sa.String) else (int, float)
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            raise InvalidParameterValue(
-                "Invalid page token: it holds a value of another type than the list is sorted by"
-            )
+        _check_value(key, value)
         further = key.expression > value if key.ascending else key.expression < value
         not_before = key.expression >= value if key.ascending else key.expression <= value
         # "not before" is implied by the rest; it is there because an index can jump to it. The parts that are nested
         # come first: SQLite's parser keeps what stands before a parenthesis on a stack of 100.
         condition = sa.and_(sa.or_(condition, further), not_before)
     return condition
+
+
+def behind_descending(keys: Sequence[SortKey], position: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """The same where all keys are descending: an index jumps to the very row, however many share the first key."""
+    for key, value in zip(keys, position, strict=True):
+        _check_value(key, value)
+    return sa.tuple_(*[key.expression for key in keys]) < sa.tuple_(*position)
+
+
+def _check_value(key: SortKey, value: Any) -> None:
+    wanted = str if isinstance(key.expression.type, sa.Text | sa.String) else (int, float)
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise InvalidParameterValue("Invalid page token: it holds a value of another type than the list is sorted by")

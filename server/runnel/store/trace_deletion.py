@@ -7,7 +7,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from runnel.store.schema import assessments, spans, trace_metadata, trace_prompts, trace_runs, trace_tags, traces
+from runnel.store.schema import (
+    assessments,
+    review_queue_items,
+    spans,
+    trace_metadata,
+    trace_prompts,
+    trace_runs,
+    trace_tags,
+    traces,
+)
 from runnel.store.statements import Statement, Transaction
 
 # What one transaction deletes: with their spans some tens of thousands of rows, for which others have to wait.
@@ -39,8 +48,15 @@ def _delete(table: sa.Table, column: str) -> Statement:
     return Statement(lambda d: sa.delete(table).where(d.is_in(table.c[column], "keys")))
 
 
+# Items of review queues name traces by their public ids.
+DELETE_ITEMS = Statement(
+    lambda d: sa.delete(review_queue_items).where(
+        review_queue_items.c.item_id.in_(sa.select(traces.c.request_id).where(d.is_in(traces.c.id, "keys")))
+    )
+)
 # The trace itself last: whoever adds to it meanwhile waits for its row.
 DELETES = [
+    DELETE_ITEMS,
     *[
         _delete(table, "trace_id")
         for table in (spans, assessments, trace_tags, trace_metadata, trace_runs, trace_prompts)

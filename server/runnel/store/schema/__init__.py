@@ -20,6 +20,8 @@ from runnel.store.schema.evaluation_datasets import (
     evaluation_dataset_tags,
     evaluation_datasets,
 )
+from runnel.store.schema.issues import issues
+from runnel.store.schema.label_schemas import label_schemas
 from runnel.store.schema.logged_models import (
     logged_model_metrics,
     logged_model_params,
@@ -27,12 +29,19 @@ from runnel.store.schema.logged_models import (
     logged_models,
     metric_datasets,
 )
+from runnel.store.schema.review_queues import (
+    review_queue_items,
+    review_queue_label_schemas,
+    review_queue_users,
+    review_queues,
+)
 from runnel.store.schema.scorers import online_scoring_configs, scorer_versions, scorers
 from runnel.store.schema.traces import (
     UNINDEXED_TRACE_METADATA,
     assessments,
     has_cost,
     has_indexed_metadata_key,
+    is_issue_reference,
     spans,
     trace_metadata,
     trace_prompts,
@@ -56,7 +65,7 @@ from runnel.store.schema.tracking import (
     tags,
 )
 
-HEAD_REVISION = "0005"
+HEAD_REVISION = "0004"
 
 __all__ = [
     "HEAD_REVISION",
@@ -76,6 +85,9 @@ __all__ = [
     "has_indexed_metadata_key",
     "indexed_value",
     "input_tags",
+    "is_issue_reference",
+    "issues",
+    "label_schemas",
     "logged_model_metrics",
     "logged_model_params",
     "logged_model_tags",
@@ -89,6 +101,10 @@ __all__ = [
     "online_scoring_configs",
     "params",
     "recent_metric_points",
+    "review_queue_items",
+    "review_queue_label_schemas",
+    "review_queue_users",
+    "review_queues",
     "runs",
     "scorer_versions",
     "scorers",

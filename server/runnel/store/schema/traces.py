@@ -193,10 +193,27 @@ assessments = sa.Table(
     sa.Index("ix_assessments_trace", "trace_id", "id"),
     sa.Index("ix_assessments_run", "run_uuid"),
 )
+
+
+def is_issue_reference() -> sa.ColumnElement[bool]:
+    """Whether an assessment refers to an issue: a query must hold this very condition to use the index of these."""
+    return assessments.c.assessment_type == sa.literal_column("'issue'")
+
+
 sa.Index(
     "ix_assessments_name",
     assessments.c.experiment_id,
     assessments.c.name,
     indexed_value(assessments.c.value),
     assessments.c.trace_id,
+)
+# Few assessments refer to an issue, whose id is then their name: the traces of an issue are counted along this. The
+# type is there for SQLite, which does not see that the condition tells it.
+sa.Index(
+    "ix_assessments_issue",
+    assessments.c.name,
+    assessments.c.trace_id,
+    assessments.c.assessment_type,
+    sqlite_where=is_issue_reference(),
+    postgresql_where=is_issue_reference(),
 )

@@ -6,8 +6,8 @@ A revision is frozen once it has been released: it spells out every name and typ
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 HAS_COST = sa.text("input_cost IS NOT NULL OR output_cost IS NOT NULL OR total_cost IS NOT NULL")
 
