@@ -14,7 +14,8 @@ RUNNEL = "runnel"
 # What is installed where. Runnel itself is built from the checkout, so that what is measured is what users install.
 REQUIREMENTS = {
     RUNNEL: (str(ROOT),),
-    "mlflow": ("mlflow==3.17.2",),
+    # With a driver for --store-uri mlflow=postgresql://...: mlflow brings none.
+    "mlflow": ("mlflow==3.17.2", "psycopg[binary]"),
     "fasttrackml": ("fasttrackml==0.6.0",),
     "empty": ("starlette", "uvicorn", "uvloop", "httptools"),
 }
