@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -13,6 +14,7 @@ from runnel.api.request_bodies import BodyMemory
 from runnel.api.routes import ROUTES
 from runnel.api.routing import Dispatcher
 from runnel.api.services import Services
+from runnel.api.span_intake import SpanIntake
 from runnel.artifacts import locations
 from runnel.artifacts.destinations import open_store
 from runnel.artifacts.s3 import S3Settings
@@ -20,6 +22,7 @@ from runnel.artifacts.store import RemoteArtifactStore
 from runnel.config import Settings, s3_arguments
 from runnel.domain.errors import MlflowError
 from runnel.domain.experiments import DEFAULT_EXPERIMENT_ID
+from runnel.domain.model_prices import NO_PRICES, ModelPrices, parse_model_prices
 from runnel.log import LOG, configure_logging
 from runnel.security import DEFAULT_ALLOWED_HOSTS, SecuritySettings, secure
 from runnel.store.database import Database, open_database
@@ -46,7 +49,20 @@ def open_services(settings: Settings) -> Services:
         default_root_artifacts=open_store(root, s3) if has_own_root else None,
         artifact_threads=ArtifactThreads(),
         upload_slots=asyncio.Semaphore(MAX_LARGE_UPLOADS),
+        span_intake=SpanIntake(_model_prices(settings.model_prices)),
     )
+
+
+def _model_prices(file: str | None) -> ModelPrices:
+    """The prices in a file; ValueError that names the setting where it cannot be used."""
+    if file is None:
+        return NO_PRICES
+    try:
+        prices = parse_model_prices(Path(file).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"--model-prices {file}: {error}") from None
+    logger.info("Costs of traces are worked out by the prices of %d models in %s", len(prices), file)
+    return prices
 
 
 def create_app(settings: Settings, *, check_artifacts: bool = False) -> ASGIApp:

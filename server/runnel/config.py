@@ -47,6 +47,7 @@ class Settings:
     log_format: Literal["text", "json"] = "text"
     max_request_bytes: int = 64 * 1024 * 1024
     trace_experiment_id: str | None = None
+    model_prices: str | None = None
 
     def to_worker_environment(self) -> None:
         """Leaves the settings where the worker processes of this one find them."""
@@ -236,6 +237,13 @@ OPTIONS: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         "--trace-experiment-id",
         envvar="RUNNEL_TRACE_EXPERIMENT_ID",
         help="The experiment of spans that come to /v1/traces without the header x-mlflow-experiment-id.",
+    ),
+    click.option(
+        "--model-prices",
+        envvar="RUNNEL_MODEL_PRICES",
+        type=click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True),
+        help="A file of prices by which the cost of spans that say none is worked out, in the form of litellm's "
+        "model_prices_and_context_window.json. Default: no prices, costs are those that clients send.",
     ),
 ]
 

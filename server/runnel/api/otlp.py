@@ -1,101 +1,59 @@
-"""OpenTelemetry's protocol over HTTP at /v1/traces: from its bytes to spans as MLflow keeps them, and back.
-
-protobuf and opentelemetry-proto are imported when the first request comes: they cost memory that a server without
-traces spares.
-"""
+"""OpenTelemetry's spans: from its messages to spans as MLflow keeps them, and back to the wire."""
 
 from __future__ import annotations
 
 import base64
 import json
 import math
-from collections.abc import Iterable, Iterator
-from json.encoder import encode_basestring
+from binascii import b2a_base64
+from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring as _quoted
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runnel.domain.errors import InvalidParameterValue
+from runnel.api.json_sizes import MAX_JSON_VALUES, check_json_size, has_more_values
+from runnel.domain.errors import InvalidParameterValue, RequestTooLarge
+from runnel.domain.limits import INT64_MAX
+from runnel.domain.model_prices import ModelPrices
 from runnel.domain.otel_conventions import translate
-from runnel.domain.spans import REQUEST_ID, STATUS_CODE_NAMES, SpanContent, decoded
+from runnel.domain.spans import COST, REQUEST_ID, STATUS_CODE_NAMES, SpanContent, decoded, telling_attributes
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-PROTOBUF = "application/x-protobuf"
-JSON = "application/json"
-
-MAX_SPANS_PER_REQUEST = 50_000
+# Each takes time and up to some hundred bytes of memory, however short it is in the request.
+MAX_VALUES_PER_REQUEST = 1_000_000
 _INT64 = range(-(2**63), 2**63)
 # Of the values of an attribute. Clients read messages of protobuf up to 100 within each other, and an object within an
 # object is three; what lies deeper is answered as its JSON.
 _MAX_NESTING = 30
+# Each is some hundred bytes of memory on its way; an attribute of more is answered as its JSON too.
+_MAX_WIRE_VALUES = 200_000
 _JSON_STARTS = ("{", "[", '"')
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def is_json(content_type: str) -> bool:
-    """Whether a Content-Type says JSON; the other form is protobuf."""
-    return _media_type(content_type) == JSON
+class ValueCount:
+    """How many attributes, events, links and items of values a request may still hold."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES_PER_REQUEST
+
+    def take(self, number: int) -> None:
+        """Counts some; raises RequestTooLarge when there are too many."""
+        self._left -= number
+        if self._left < 0:
+            raise RequestTooLarge(
+                f"A request can contain at most {MAX_VALUES_PER_REQUEST} attributes, events, links and items of values"
+            )
 
 
-def _media_type(content_type: str) -> str:
-    return content_type.split(";", 1)[0].strip().lower()
-
-
-def parse_export_request(body: bytes, content_type: str) -> list[SpanContent]:
-    """The spans of an export request in protobuf or JSON; raises InvalidParameterValue that says what is wrong."""
-    from google.protobuf.json_format import Parse, ParseError
-    from google.protobuf.message import DecodeError
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    message = ExportTraceServiceRequest()
-    media_type = _media_type(content_type)
-    if media_type not in (PROTOBUF, JSON):
-        raise InvalidParameterValue(f"Invalid Content-Type: {content_type[:100]}. Expected: {PROTOBUF} or {JSON}")
-    try:
-        if media_type == JSON:
-            Parse(_with_base64_ids(body), message, ignore_unknown_fields=True, max_recursion_depth=100)
-        else:
-            message.ParseFromString(body)
-    except (DecodeError, ParseError, ValueError, RecursionError) as error:
-        raise InvalidParameterValue(f"Invalid OpenTelemetry format: {str(error)[:300]}") from None
-    if not message.resource_spans:
-        raise InvalidParameterValue("Invalid OpenTelemetry format - no spans found")
-    return list(_spans(message))
-
-
-def _with_base64_ids(body: bytes) -> str:
-    """OTLP writes ids in hexadecimal, where protobuf's own JSON has base64."""
-    document = json.loads(body)
-    try:
-        for resource_spans in document.get("resourceSpans", []):
-            for scope_spans in resource_spans.get("scopeSpans", []):
-                for span in scope_spans.get("spans", []):
-                    for holder in [span, *span.get("links", [])]:
-                        for field in ("traceId", "spanId", "parentSpanId"):
-                            if holder.get(field):
-                                holder[field] = base64.b64encode(bytes.fromhex(holder[field])).decode()
-    except (AttributeError, TypeError):
-        raise ValueError("resourceSpans, scopeSpans, spans and their ids are not what OTLP/JSON has there") from None
-    return json.dumps(document)
-
-
-def _spans(message: ExportTraceServiceRequest) -> Iterator[SpanContent]:
-    count = 0
-    for resource_spans in message.resource_spans:
-        resource = {attribute.key: _value(attribute.value) for attribute in resource_spans.resource.attributes}
-        for scope_spans in resource_spans.scope_spans:
-            for span in scope_spans.spans:
-                count += 1
-                if count > MAX_SPANS_PER_REQUEST:
-                    raise InvalidParameterValue(f"A request can contain at most {MAX_SPANS_PER_REQUEST} spans")
-                yield _span_content(span, resource)
-
-
-def _span_content(span: Span, resource: dict[str, Any]) -> SpanContent:
+def span_content(span: Span, resource: Mapping[str, Any], prices: ModelPrices, count: ValueCount) -> SpanContent:
+    """A span as MLflow keeps it; raises InvalidParameterValue for what is no span."""
     if len(span.trace_id) != 16 or not any(span.trace_id):
         raise InvalidParameterValue("A span's 'trace_id' must be 16 bytes, not all of them zero")
     if len(span.span_id) != 8 or not any(span.span_id):
@@ -103,54 +61,62 @@ def _span_content(span: Span, resource: dict[str, Any]) -> SpanContent:
     if span.parent_span_id and len(span.parent_span_id) != 8:
         raise InvalidParameterValue("A span's 'parent_span_id' must be 8 bytes")
     start, end = span.start_time_unix_nano, span.end_time_unix_nano or None
-    if start not in _INT64 or (end is not None and end not in _INT64):
+    if start > INT64_MAX or (end is not None and end > INT64_MAX):
         raise InvalidParameterValue("A span's times must be nanoseconds since the epoch in 63 bits")
+    count.take(len(span.attributes) + len(span.events) + len(span.links))
     trace_id = f"tr-{span.trace_id.hex()}"
-    attributes = {_storable(attribute.key): _text(_value(attribute.value)) for attribute in span.attributes}
+    attributes = {_storable(attribute.key): _text(_value(attribute.value, count)) for attribute in span.attributes}
     # The id is what the bytes say, not what a client claims beside them.
-    attributes[REQUEST_ID] = _dump(trace_id)
+    attributes[REQUEST_ID] = f'"{trace_id}"'
     status_code = span.status.code if span.status.code in (1, 2) else 0
-    parent = span.parent_span_id.hex() if any(span.parent_span_id) else None
+    parent = span.parent_span_id if any(span.parent_span_id) else None
     name = _storable(span.name)
-    dictionary: dict[str, Any] = {
-        "trace_id": base64.b64encode(span.trace_id).decode(),
-        "span_id": base64.b64encode(span.span_id).decode(),
-        "parent_span_id": base64.b64encode(span.parent_span_id).decode() if parent else None,
-        "name": name,
-        "start_time_unix_nano": start,
-        "end_time_unix_nano": end,
-        "events": [
-            {
-                "name": _storable(event.name),
-                "time_unix_nano": event.time_unix_nano,
-                "attributes": _strict(_values(event.attributes)),
-            }
-            for event in span.events
-        ],
-        "status": {"code": STATUS_CODE_NAMES[status_code], "message": _storable(span.status.message)},
-        "attributes": attributes,
-        "links": [
-            {
-                "trace_id": f"tr-{link.trace_id.hex()}",
-                "span_id": link.span_id.hex(),
-                "attributes": _strict(_values(link.attributes)),
-            }
-            for link in span.links
-        ],
-    }
-    attributes |= translate(attributes, dictionary["events"])  # the dictionary's own attributes
+    events = [
+        {
+            "name": _storable(event.name),
+            "time_unix_nano": event.time_unix_nano,
+            "attributes": _strict(values_of(event.attributes, count)),
+        }
+        for event in span.events
+    ]
+    links = [
+        {
+            "trace_id": f"tr-{link.trace_id.hex()}",
+            "span_id": link.span_id.hex(),
+            "attributes": _strict(values_of(link.attributes, count)),
+        }
+        for link in span.links
+    ]
+    attributes |= translate(attributes, events)
+    if (cost := prices.cost_of(attributes)) is not None:
+        attributes[COST] = cost
+    status = f'{{"code": "{STATUS_CODE_NAMES[status_code]}", "message": {_quoted(_storable(span.status.message))}}}'
+    members = ", ".join([f"{_quoted(key)}: {_quoted(text)}" for key, text in attributes.items()])
+    # As json.dumps writes it, but for the dictionary that it would need.
+    content = (
+        f'{{"trace_id": "{_base64(span.trace_id)}", "span_id": "{_base64(span.span_id)}", '
+        f'"parent_span_id": {"null" if parent is None else _quoted(_base64(parent))}, '
+        f'"name": {_quoted(name)}, "start_time_unix_nano": {start}, '
+        f'"end_time_unix_nano": {"null" if end is None else end}, "events": {_ENCODE(events) if events else "[]"}, '
+        f'"status": {status}, "attributes": {{{members}}}, '
+        f'"links": {_ENCODE(links) if links else "[]"}}}'
+    )
     return SpanContent(
         trace_id=trace_id,
         span_id=span.span_id.hex(),
-        parent_span_id=parent,
+        parent_span_id=None if parent is None else parent.hex(),
         name=name,
         status_code=status_code,
         start_time_ns=start,
         end_time_ns=end,
-        attributes=attributes,
-        content=_ENCODE(dictionary),
+        attributes=telling_attributes(attributes, is_root=parent is None),
+        content=content,
         resource=resource,
     )
+
+
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()
 
 
 def _storable(text: str) -> str:
@@ -169,6 +135,8 @@ def _text(value: Any) -> str:
 
 
 def _is_json(text: str) -> bool:
+    if len(text) > MAX_JSON_VALUES:
+        check_json_size(text.encode())
     try:
         orjson.loads(text)
         return True
@@ -184,11 +152,13 @@ def _is_json(text: str) -> bool:
 
 def _dump(value: Any) -> str:
     # As MLflow writes it: filters compare with this text.
-    return encode_basestring(value) if type(value) is str else _ENCODE(value)
+    return _quoted(value) if type(value) is str else _ENCODE(value)
 
 
-def _values(attributes: Iterable[KeyValue]) -> dict[str, Any]:
-    return {_storable(attribute.key): _value(attribute.value) for attribute in attributes}
+def values_of(attributes: Sequence[KeyValue], count: ValueCount) -> dict[str, Any]:
+    """Attributes by their key."""
+    count.take(len(attributes))
+    return {_storable(attribute.key): _value(attribute.value, count) for attribute in attributes}
 
 
 def _strict(value: Any) -> Any:
@@ -203,18 +173,20 @@ def _strict(value: Any) -> Any:
     return value
 
 
-def _value(any_value: AnyValue) -> Any:
+def _value(any_value: AnyValue, count: ValueCount) -> Any:
     match any_value.WhichOneof("value"):
-        case None:
-            return None
         case "string_value":
             return _storable(any_value.string_value)
+        case None:
+            return None
         case "array_value":
-            return [_value(item) for item in any_value.array_value.values]
+            items = any_value.array_value.values
+            count.take(len(items))
+            return [_value(item, count) for item in items]
         case "kvlist_value":
-            return _values(any_value.kvlist_value.values)
+            return values_of(any_value.kvlist_value.values, count)
         case "bytes_value":
-            return base64.b64encode(any_value.bytes_value).decode()
+            return _base64(any_value.bytes_value)
         case kind:
             return getattr(any_value, kind)
 
@@ -242,7 +214,7 @@ def to_wire_span(dictionary: dict[str, Any]) -> dict[str, Any]:
         span["end_time_unix_nano"] = dictionary["end_time_unix_nano"]
     attributes = dictionary.get("attributes") or {}
     if attributes:
-        span["attributes"] = [{"key": key, "value": _wire_value(decoded(text))} for key, text in attributes.items()]
+        span["attributes"] = [{"key": key, "value": _wire_value_of(text)} for key, text in attributes.items()]
     if dictionary.get("events"):
         span["events"] = [
             {"name": event["name"], "time_unix_nano": event["time_unix_nano"]}
@@ -256,6 +228,12 @@ def to_wire_span(dictionary: dict[str, Any]) -> dict[str, Any]:
             for link in dictionary["links"]
         ]
     return span
+
+
+def _wire_value_of(text: str) -> dict[str, Any]:
+    if len(text) > _MAX_WIRE_VALUES and has_more_values(text.encode(), _MAX_WIRE_VALUES):
+        return {"string_value": text}
+    return _wire_value(decoded(text))
 
 
 def _base64_of(hexadecimal: str) -> str:

@@ -28,5 +28,5 @@ class Services:
     artifact_threads: ArtifactThreads
     # How many uploads to a remote store may keep a part in memory.
     upload_slots: asyncio.Semaphore
-    span_intake: SpanIntake = field(default_factory=SpanIntake)
+    span_intake: SpanIntake
     readiness: Readiness = field(default_factory=Readiness)

@@ -6,9 +6,10 @@ import asyncio
 
 from starlette.requests import Request
 
-from runnel.api import otlp
+from runnel.api import otlp_bodies
 from runnel.api.content_encodings import decompress
 from runnel.api.request_bodies import BodyMemory, HeldMemory
+from runnel.domain.model_prices import ModelPrices
 from runnel.domain.spans import SpanContent
 
 # Spans are read by Python, which does one thing at a time; each reading may need several times the memory of the body.
@@ -20,8 +21,9 @@ SHORT_BODY_BYTES = 32 * 1024
 class SpanIntake:
     """Reads spans, a few requests at a time; used on one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, prices: ModelPrices) -> None:
         self._parses = asyncio.Semaphore(PARSES_AT_ONCE)
+        self._prices = prices
 
     async def read(self, request: Request, bodies: BodyMemory, held: HeldMemory) -> list[SpanContent]:
         """The spans in a request, whose body is ``held``."""
@@ -29,10 +31,13 @@ class SpanIntake:
         encoding = request.headers.get("content-encoding", "")
         bodies.check_announced_length(request.scope["headers"])
         body = await held.read(request.receive)
-        if len(body) <= SHORT_BODY_BYTES and not encoding and not otlp.is_json(content_type):
-            return otlp.parse_export_request(body, content_type)
+        if len(body) <= SHORT_BODY_BYTES and not encoding and not otlp_bodies.is_json(content_type):
+            return otlp_bodies.parse_export_request(body, content_type, self._prices)
         async with self._parses:
             if encoding:
                 body = await asyncio.to_thread(decompress, body, encoding, bodies.limit)
                 held.add(len(body))
-            return await asyncio.to_thread(otlp.parse_export_request, body, content_type)
+            contents = await asyncio.to_thread(otlp_bodies.parse_export_request, body, content_type, self._prices)
+        # They stay until they are written, and may be longer than the body.
+        held.add(sum(len(content.content) for content in contents))
+        return contents

@@ -11,7 +11,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runnel.api import otlp
+from runnel.api import otlp, otlp_bodies
 from runnel.api.experiments import Empty, parse_experiment_ids
 from runnel.api.services import Services
 from runnel.api.wire import render_json
@@ -199,8 +199,8 @@ async def export_traces(request: Request, services: Services) -> Response:
         contents = await services.span_intake.read(request, services.bodies, held)
         command = partial(_log_spans, experiment_id=experiment_id, contents=contents, run_id=run_id)
         await services.database.write(command, order=contents[0].trace_id if contents else "")
-    is_json = otlp.is_json(request.headers.get("content-type", ""))
-    return Response(b"{}" if is_json else b"", media_type=otlp.JSON if is_json else otlp.PROTOBUF)
+    is_json = otlp_bodies.is_json(request.headers.get("content-type", ""))
+    return Response(b"{}" if is_json else b"", media_type=otlp_bodies.JSON if is_json else otlp_bodies.PROTOBUF)
 
 
 def _log_spans(tx: Transaction, *, experiment_id: int, contents: list[SpanContent], run_id: str) -> None:

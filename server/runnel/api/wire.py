@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import orjson
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema
 
+from runnel.api.json_sizes import check_json_size
 from runnel.domain import limits
 from runnel.domain.errors import BadRequest, InvalidParameterValue
 from runnel.domain.validation import API_DOCS_HINT, invalid_value, missing_value
@@ -210,12 +211,14 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a request body; an empty body is an empty object."""
     if not body:
         return {}
+    check_json_size(body)
     try:
         value = orjson.loads(body)
     except ValueError:
         value = _parse_lenient_json(body)
     if isinstance(value, str):  # old clients send their JSON encoded twice
         body = value.encode()
+        check_json_size(body)
         with contextlib.suppress(ValueError):
             value = orjson.loads(body)
     if not isinstance(value, dict):

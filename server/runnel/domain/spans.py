@@ -59,7 +59,7 @@ class SpanContent(NamedTuple):
     status_code: int  # OpenTelemetry's: 0 unset, 1 ok, 2 error
     start_time_ns: int
     end_time_ns: int | None
-    attributes: dict[str, str]  # each value as JSON
+    attributes: dict[str, str]  # what ``telling_attributes`` leaves, each value as JSON
     content: str  # the whole span as MLflow keeps it, as JSON
     resource: Mapping[str, Any]  # the attributes of what made the span
 
@@ -67,9 +67,18 @@ class SpanContent(NamedTuple):
     def status(self) -> str:
         return _STATUS_NAMES[self.status_code]
 
-    def attribute(self, key: str) -> Any:
-        """The value of an attribute, or None."""
-        return decoded(self.attributes.get(key))
+
+# What a trace and the columns of a span take from attributes.
+_TELLING = (SPAN_TYPE, TOKEN_USAGE, COST, MODEL, MODEL_PROVIDER, *_SESSION_IDS, _USER_ID)
+_TELLING_OF_ROOT = (*_TELLING, INPUTS, OUTPUTS)
+
+
+def telling_attributes(attributes: Mapping[str, str], *, is_root: bool) -> dict[str, str]:
+    """The attributes that are needed beside the whole content, which holds them all."""
+    telling = {key: attributes[key] for key in (_TELLING_OF_ROOT if is_root else _TELLING) if key in attributes}
+    if is_root:
+        telling |= {key: text for key, text in attributes.items() if key.startswith(TRACE_TAG_PREFIX)}
+    return telling
 
 
 def decoded(text: str | None) -> Any:
@@ -161,38 +170,6 @@ def _first_text(spans: Iterable[SpanContent], keys: Sequence[str]) -> str | None
                 if value not in (None, ""):
                     return without_nul(str(value)[: limits.MAX_SESSION_ID_LENGTH])
     return None
-
-
-class UsageNode(NamedTuple):
-    """A span as the sums over a trace see it."""
-
-    span_id: str
-    parent_span_id: str | None
-    numbers: Mapping[str, float]
-
-
-def sum_over_tree(nodes: Sequence[UsageNode], keys: Sequence[str]) -> dict[str, float]:
-    """The sum of what spans report, without counting twice.
-
-    A span that reports numbers stands for all below it: frameworks put the total of their calls on the span around
-    them.
-    """
-    by_id = {node.span_id: node for node in nodes}
-    children: dict[str | None, list[UsageNode]] = {}
-    for node in by_id.values():
-        is_below = node.parent_span_id in by_id and node.parent_span_id != node.span_id
-        children.setdefault(node.parent_span_id if is_below else None, []).append(node)
-    totals: dict[str, float] = {}
-    waiting = list(children.get(None, ()))
-    while waiting:
-        node = waiting.pop()
-        if not node.numbers:
-            waiting += children.get(node.span_id, ())
-            continue
-        for key in keys:
-            if key in node.numbers:
-                totals[key] = totals.get(key, 0) + node.numbers[key]
-    return totals
 
 
 def preview(text: str | None, role: str) -> str | None:

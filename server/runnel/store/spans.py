@@ -15,9 +15,7 @@ from runnel.domain.spans import (
     MODEL,
     MODEL_PROVIDER,
     SPAN_TYPE,
-    TOKEN_USAGE,
     SpanContent,
-    UsageNode,
     text_attribute,
 )
 from runnel.domain.traces import numbers_in
@@ -66,15 +64,6 @@ SELECT_CONTENTS = Statement(
         )
     )
 )
-# Most spans report nothing, and a trace may have thousands: their contents are not even fetched.
-SELECT_NODES = Statement(
-    lambda d: sa.select(
-        spans.c.trace_id,
-        spans.c.span_id,
-        spans.c.parent_span_id,
-        sa.case((sa.or_(*[d.contains(spans.c.content, f'"{key}": ') for key in (TOKEN_USAGE, COST)]), spans.c.content)),
-    ).where(d.is_in(spans.c.trace_id, "trace_ids"))
-)
 
 
 def write_spans(tx: Transaction, contents: Sequence[SpanContent], keys: Mapping[str, int]) -> None:
@@ -109,14 +98,3 @@ def to_dictionary(content: str) -> dict[str, Any]:
     """A span as MLflow keeps it, from its JSON."""
     span: dict[str, Any] = orjson.loads(content)
     return span
-
-
-def usage_nodes(tx: Transaction, trace_ids: list[int]) -> dict[int, dict[str, list[UsageNode]]]:
-    """What the stored spans of traces report of tokens and cost, by trace and by attribute."""
-    found: dict[int, dict[str, list[UsageNode]]] = {}
-    for trace_id, span_id, parent_span_id, content in tx.rows(SELECT_NODES, trace_ids=trace_ids):
-        attributes = (to_dictionary(content).get("attributes") or {}) if content else {}
-        by_attribute = found.setdefault(trace_id, {TOKEN_USAGE: [], COST: []})
-        for key, nodes in by_attribute.items():
-            nodes.append(UsageNode(span_id, parent_span_id, numbers_in(attributes.get(key)) if attributes else {}))
-    return found

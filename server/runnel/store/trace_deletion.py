@@ -15,6 +15,7 @@ from runnel.store.schema import (
     trace_prompts,
     trace_runs,
     trace_tags,
+    trace_usage,
     traces,
 )
 from runnel.store.statements import Statement, Transaction
@@ -59,7 +60,7 @@ DELETES = [
     DELETE_ITEMS,
     *[
         _delete(table, "trace_id")
-        for table in (spans, assessments, trace_tags, trace_metadata, trace_runs, trace_prompts)
+        for table in (spans, assessments, trace_tags, trace_metadata, trace_runs, trace_prompts, trace_usage)
     ],
     _delete(traces, "id"),
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from runnel.domain.errors import InvalidParameterValue
+from runnel.domain.limits import INT64_MAX
 from runnel.domain.spans import (
     COST,
     COST_KEYS,
@@ -16,9 +17,9 @@ from runnel.domain.spans import (
     TOKEN_USAGE,
     SpanContent,
     TraceTotals,
-    sum_over_tree,
     totals_of,
 )
+from runnel.domain.trace_usage import Sums, UsageNode, extended, total
 from runnel.domain.traces import (
     ARTIFACT_LOCATION_TAG,
     COST_METADATA,
@@ -37,7 +38,7 @@ from runnel.domain.traces import (
     parse_timestamp,
 )
 from runnel.domain.validation import parse_experiment_id
-from runnel.store import assessments, spans
+from runnel.store import assessments, spans, trace_usage
 from runnel.store.experiments import get_active_experiment, now_in_milliseconds
 from runnel.store.schema import assessments as assessments_table
 from runnel.store.schema import trace_metadata, trace_tags, traces
@@ -77,7 +78,7 @@ UPSERT_TRACE = Statement(_insert_trace)
 INSERT_TRACE_OF_SPANS = Statement(
     lambda d: (
         d.insert(traces)
-        .values({name: sa.bindparam(name) for name in (*_NEW, *_FROM_ROOT_SPAN)})
+        .values({name: sa.bindparam(name) for name in (*_NEW, *_FROM_ROOT_SPAN, *_TOTAL_COLUMNS)})
         .on_conflict_do_nothing(index_elements=["request_id"])
         .returning(traces.c.id)
     )
@@ -233,32 +234,32 @@ def log_spans(
     for span in contents:
         by_trace.setdefault(span.trace_id, []).append(span)
     known = {row[0]: row[1:] for row in tx.rows(SELECT_FOR_SPANS, request_ids=sorted(by_trace))}
-    totals = {trace_id: totals_of(group) for trace_id, group in by_trace.items()}
     location: str | None = None
     keys: dict[str, int] = {}
     for trace_id in sorted(by_trace):
+        group = by_trace[trace_id]
+        totals = totals_of(group)
+        tags = dict(totals.tags) | {SPANS_LOCATION_TAG: IN_TRACKING_STORE}
+        nodes = [trace_usage.node_of(span) for span in group]
         if trace_id in known:
-            keys[trace_id], owner, _ = known[trace_id]
-            _extend(tx, keys[trace_id], totals[trace_id])
+            key, owner, is_finalized = known[trace_id]
+            _extend(tx, key, totals, nodes, is_finalized=is_finalized == 1)
         else:
             if location is None:
                 location = get_active_experiment(tx, experiment_id)["artifact_location"]
-            owner = experiment_id
-            keys[trace_id] = _create_trace_of_spans(tx, trace_id, owner, totals[trace_id])
-        tags = dict(totals[trace_id].tags) | {SPANS_LOCATION_TAG: IN_TRACKING_STORE}
-        if trace_id not in known:
-            assert location is not None
             tags[ARTIFACT_LOCATION_TAG] = artifact_location(location, trace_id)
-        tx.write_rows(UPSERT_TAGS, sorted(tags.items()), id=keys[trace_id], experiment_id=owner)
-        _keep_session(tx, keys[trace_id], totals[trace_id])
-    reported = _reporting(contents)
+            owner = experiment_id
+            key = _create_trace_of_spans(tx, trace_id, owner, totals, nodes)
+        keys[trace_id] = key
+        tx.write_rows(UPSERT_TAGS, sorted(tags.items()), id=key, experiment_id=owner)
     spans.write_spans(tx, contents, keys)
-    if reported:
-        finalized = {trace_id for trace_id, (_, _, is_finalized) in known.items() if is_finalized}
-        _sum_up(tx, {keys[trace_id]: trace_id in finalized for trace_id in reported})
 
 
-def _create_trace_of_spans(tx: Transaction, trace_id: str, experiment_id: int, totals: TraceTotals) -> int:
+def _create_trace_of_spans(
+    tx: Transaction, trace_id: str, experiment_id: int, totals: TraceTotals, nodes: Sequence[UsageNode]
+) -> int:
+    sums = extended({}, nodes)
+    usage, metadata = _usage_of(sums)
     row = tx.row(
         INSERT_TRACE_OF_SPANS,
         request_id=trace_id,
@@ -271,16 +272,21 @@ def _create_trace_of_spans(tx: Transaction, trace_id: str, experiment_id: int, t
         request_preview=totals.request_preview,
         response_preview=totals.response_preview,
         session_id=totals.session_id,
+        **usage,
     )
-    if row is not None:
-        return int(row[0])
-    # Another server created it a moment ago.
-    key, _ = get_trace_key(tx, trace_id)
-    _extend(tx, key, totals)
+    if row is None:
+        # Another server created it a moment ago.
+        key, _ = get_trace_key(tx, trace_id)
+        _extend(tx, key, totals, nodes, is_finalized=False)
+        return key
+    key = int(row[0])
+    tx.write_rows(INSERT_METADATA, sorted((_metadata_of(totals) | metadata).items()), id=key)
+    if not trace_usage.is_closed(sums):
+        trace_usage.keep_sums(tx, key, sums)
     return key
 
 
-def _extend(tx: Transaction, key: int, totals: TraceTotals) -> None:
+def _extend(tx: Transaction, key: int, totals: TraceTotals, nodes: Sequence[UsageNode], *, is_finalized: bool) -> None:
     tx.execute(
         EXTEND_TRACE,
         id=key,
@@ -292,34 +298,35 @@ def _extend(tx: Transaction, key: int, totals: TraceTotals) -> None:
         response_preview=totals.response_preview,
         session_id=totals.session_id,
     )
+    tx.write_rows(INSERT_METADATA, sorted(_metadata_of(totals).items()), id=key)
+    sums = trace_usage.sums_with(tx, key, nodes)
+    if sums is not None:
+        _set_usage(tx, key, sums, is_finalized=is_finalized)
 
 
-def _keep_session(tx: Transaction, key: int, totals: TraceTotals) -> None:
+def _metadata_of(totals: TraceTotals) -> dict[str, str]:
     metadata = {SESSION_METADATA: totals.session_id, USER_METADATA: totals.user_id}
-    rows = sorted((name, value) for name, value in metadata.items() if value)
-    tx.write_rows(INSERT_METADATA, rows, id=key)
+    return {name: value for name, value in metadata.items() if value}
 
 
-def _reporting(contents: Sequence[SpanContent]) -> set[str]:
-    """The traces of spans that report tokens or cost."""
-    return {span.trace_id for span in contents if TOKEN_USAGE in span.attributes or COST in span.attributes}
+def _set_usage(tx: Transaction, key: int, sums: Sums, *, is_finalized: bool) -> None:
+    """Sets what a trace has in all; what a client has said of a trace that it has finalized stays."""
+    usage, metadata = _usage_of(sums)
+    if is_finalized:
+        tx.write_rows(INSERT_METADATA, sorted(metadata.items()), id=key)
+        usage = _totals_in({name: value for _, name, value in tx.rows(SELECT_METADATA, ids=[key])})
+    else:
+        tx.write_rows(UPSERT_METADATA, sorted(metadata.items()), id=key)
+    tx.execute(SET_TOTALS, id=key, **usage)
 
 
-def _sum_up(tx: Transaction, keys: Mapping[int, bool]) -> None:
-    """Works out the totals of traces from all their spans; ``keys`` tells which a client has finalized."""
-    for key, by_attribute in spans.usage_nodes(tx, sorted(keys)).items():
-        usage = {name: int(n) for name, n in sum_over_tree(by_attribute.get(TOKEN_USAGE, []), TOKEN_KEYS).items()}
-        cost = sum_over_tree(by_attribute.get(COST, []), COST_KEYS)
-        texts = {TOKEN_USAGE_METADATA: usage, COST_METADATA: cost}
-        rows = sorted((name, json.dumps(numbers)) for name, numbers in texts.items() if numbers)
-        if keys[key]:
-            tx.write_rows(INSERT_METADATA, rows, id=key)
-            stored = {name: value for _, name, value in tx.rows(SELECT_METADATA, ids=[key])}
-            totals = numbers_in(stored.get(TOKEN_USAGE_METADATA)) | numbers_in(stored.get(COST_METADATA))
-        else:
-            tx.write_rows(UPSERT_METADATA, rows, id=key)
-            totals = {**usage, **cost}
-        tx.execute(SET_TOTALS, id=key, **_total_values(totals))
+def _usage_of(sums: Sums) -> tuple[dict[str, float | None], dict[str, str]]:
+    """What a trace has in all, by column and as metadata."""
+    by_attribute = total(sums)
+    tokens = {name: int(number) for name, number in by_attribute.get(TOKEN_USAGE, {}).items()}
+    texts: dict[str, Mapping[str, float]] = {TOKEN_USAGE_METADATA: tokens, COST_METADATA: by_attribute.get(COST, {})}
+    metadata = {name: json.dumps(numbers) for name, numbers in texts.items() if numbers}
+    return _total_values({**tokens, **by_attribute.get(COST, {})}), metadata
 
 
 def _totals_in(metadata: Mapping[str, str]) -> dict[str, float | None]:
@@ -328,7 +335,7 @@ def _totals_in(metadata: Mapping[str, str]) -> dict[str, float | None]:
 
 
 def _total_values(totals: Mapping[str, float]) -> dict[str, float | None]:
-    tokens = {name: int(totals[name]) if name in totals else None for name in TOKEN_KEYS[:5]}
+    tokens = {name: min(int(totals[name]), INT64_MAX) if name in totals else None for name in TOKEN_KEYS[:5]}
     return {**tokens, **{name: float(totals[name]) if name in totals else None for name in COST_KEYS}}
 
 

@@ -47,6 +47,7 @@ from runnel.store.schema.traces import (
     trace_prompts,
     trace_runs,
     trace_tags,
+    trace_usage,
     traces,
 )
 from runnel.store.schema.tracking import (
@@ -65,7 +66,7 @@ from runnel.store.schema.tracking import (
     tags,
 )
 
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0006"
 
 __all__ = [
     "HEAD_REVISION",
@@ -114,5 +115,6 @@ __all__ = [
     "trace_prompts",
     "trace_runs",
     "trace_tags",
+    "trace_usage",
     "traces",
 ]

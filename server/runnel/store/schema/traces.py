@@ -217,3 +217,11 @@ sa.Index(
     sqlite_where=is_issue_reference(),
     postgresql_where=is_issue_reference(),
 )
+
+# What is needed to add up tokens and cost while spans come in (see domain/trace_usage.py).
+trace_usage = clustered_table(
+    "trace_usage",
+    sa.Column("trace_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("anchor", Text, primary_key=True),
+    sa.Column("numbers", Text, nullable=False),  # as JSON
+)
