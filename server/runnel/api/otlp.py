@@ -31,7 +31,7 @@ _INT64 = range(-(2**63), 2**63)
 _MAX_NESTING = 30
 # Each is some hundred bytes of memory on its way; an attribute of more is answered as its JSON too.
 _MAX_WIRE_VALUES = 200_000
-_JSON_STARTS = ("{", "[", '"')
+_JSON_STARTS = frozenset('{["')
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -65,7 +65,9 @@ def span_content(span: Span, resource: Mapping[str, Any], prices: ModelPrices, c
         raise InvalidParameterValue("A span's times must be nanoseconds since the epoch in 63 bits")
     count.take(len(span.attributes) + len(span.events) + len(span.links))
     trace_id = f"tr-{span.trace_id.hex()}"
-    attributes = {_storable(attribute.key): _text(_value(attribute.value, count)) for attribute in span.attributes}
+    attributes: dict[str, str] = {}
+    for attribute in span.attributes:
+        attributes[_storable(attribute.key)] = _text(attribute.value, count)
     # The id is what the bytes say, not what a client claims beside them.
     attributes[REQUEST_ID] = f'"{trace_id}"'
     status_code = span.status.code if span.status.code in (1, 2) else 0
@@ -124,14 +126,21 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\ufffd") if "\0" in text else text
 
 
-def _text(value: Any) -> str:
+def _text(any_value: AnyValue, count: ValueCount) -> str:
     """The JSON of an attribute's value, which is the value itself where that is the JSON of an object, list or string.
 
     So MLflow's own attributes arrive through exporters that send nothing but texts (as in ``sanitize_attributes``).
+    Numbers and lists are written as MLflow writes them: filters compare with this text.
     """
-    if isinstance(value, str) and value.lstrip()[:1] in _JSON_STARTS and "\\u0000" not in value and _is_json(value):
+    value = _value(any_value, count)
+    if type(value) is not str:
+        return _ENCODE(value)
+    first = value[:1]
+    if first.isspace():
+        first = value.lstrip()[:1]
+    if first in _JSON_STARTS and "\\u0000" not in value and _is_json(value):
         return value
-    return _dump(value)
+    return _quoted(value)
 
 
 def _is_json(text: str) -> bool:
@@ -148,11 +157,6 @@ def _is_json(text: str) -> bool:
         return True
     except (ValueError, RecursionError):
         return False
-
-
-def _dump(value: Any) -> str:
-    # As MLflow writes it: filters compare with this text.
-    return _quoted(value) if type(value) is str else _ENCODE(value)
 
 
 def values_of(attributes: Sequence[KeyValue], count: ValueCount) -> dict[str, Any]:
@@ -174,9 +178,11 @@ def _strict(value: Any) -> Any:
 
 
 def _value(any_value: AnyValue, count: ValueCount) -> Any:
+    if text := any_value.string_value:  # almost always
+        return _storable(text)
     match any_value.WhichOneof("value"):
         case "string_value":
-            return _storable(any_value.string_value)
+            return ""
         case None:
             return None
         case "array_value":

@@ -92,7 +92,7 @@ class SqliteDialect:
 
     # One execution is one release and re-acquisition of the interpreter lock, which another busy thread may hold for
     # milliseconds: rows go in as many VALUES of one statement. Few sizes keep the number of prepared statements small.
-    _CHUNK_SIZES = (128, 32, 8, 1)
+    _CHUNK_SIZES = (128, 32, 16, 8, 4, 2, 1)
 
     def __init__(self) -> None:
         self.sqlalchemy_dialect: sa.Dialect = sqlite.dialect(paramstyle="qmark")

@@ -182,11 +182,7 @@ def get_experiment_by_name(tx: Transaction, name: str) -> Experiment:
 def get_active_experiment(tx: Transaction, experiment_id: int) -> Experiment:
     """The experiment, which must not be marked as deleted."""
     experiment = get_experiment(tx, experiment_id)
-    if experiment["lifecycle_stage"] != ACTIVE:
-        raise InvalidParameterValue(
-            f"The experiment {experiment_id} must be in the 'active' state. "
-            f"Current state is {experiment['lifecycle_stage']}."
-        )
+    _check_active(experiment_id, experiment["lifecycle_stage"])
     return experiment
 
 
@@ -195,6 +191,22 @@ def check_experiment_is_there(tx: Transaction, experiment_id: int) -> None:
     row = tx.row(SELECT_BY_ID, id=experiment_id)
     if row is None or row[3] != ACTIVE:
         raise ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
+
+
+def get_artifact_location(tx: Transaction, experiment_id: int) -> str:
+    """Where an experiment, which must not be marked as deleted, has its artifacts."""
+    row = tx.row(SELECT_BY_ID, id=experiment_id)
+    if row is None:
+        raise ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
+    _check_active(experiment_id, row[3])
+    return str(row[2])
+
+
+def _check_active(experiment_id: int, stage: str) -> None:
+    if stage != ACTIVE:
+        raise InvalidParameterValue(
+            f"The experiment {experiment_id} must be in the 'active' state. Current state is {stage}."
+        )
 
 
 def rename_experiment(tx: Transaction, experiment_id: int, new_name: str) -> None:

@@ -39,7 +39,7 @@ from runnel.domain.traces import (
 )
 from runnel.domain.validation import parse_experiment_id
 from runnel.store import assessments, spans, trace_usage
-from runnel.store.experiments import get_active_experiment, now_in_milliseconds
+from runnel.store.experiments import get_artifact_location, now_in_milliseconds
 from runnel.store.schema import assessments as assessments_table
 from runnel.store.schema import trace_metadata, trace_tags, traces
 from runnel.store.statements import RowsStatement, Statement, Transaction
@@ -173,7 +173,7 @@ def start_trace(
     A trace that is finalized has ended; one that is not may still be changed by ``end_trace`` or by its spans.
     """
     experiment_id = _experiment_id(info.trace_location.mlflow_experiment.experiment_id)
-    experiment = get_active_experiment(tx, experiment_id)
+    location = get_artifact_location(tx, experiment_id)
     metadata = info.trace_metadata
     row = tx.row(
         UPSERT_TRACE,
@@ -194,7 +194,7 @@ def start_trace(
     )
     assert row is not None
     key: int = row[0]
-    tags = info.tags | {ARTIFACT_LOCATION_TAG: artifact_location(experiment["artifact_location"], info.trace_id)}
+    tags = info.tags | {ARTIFACT_LOCATION_TAG: artifact_location(location, info.trace_id)}
     tx.write_rows(UPSERT_TAGS, sorted(tags.items()), id=key, experiment_id=experiment_id)
     if tx.execute(MOVE_TAGS, id=key, experiment=experiment_id).rowcount > 0:
         # Spans had come for another experiment: the client that sends the trace itself knows better.
@@ -246,7 +246,7 @@ def log_spans(
             _extend(tx, key, totals, nodes, is_finalized=is_finalized == 1)
         else:
             if location is None:
-                location = get_active_experiment(tx, experiment_id)["artifact_location"]
+                location = get_artifact_location(tx, experiment_id)
             tags[ARTIFACT_LOCATION_TAG] = artifact_location(location, trace_id)
             owner = experiment_id
             key = _create_trace_of_spans(tx, trace_id, owner, totals, nodes)
