@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.api_client import Api
+from tests.conftest import StartServer
 from tests.trace_requests import (
     attributes_of,
     get_info,
@@ -113,6 +119,43 @@ def test_a_cost_that_a_client_sends_is_kept(api: Api, experiment_id: str) -> Non
     cost = {"input_cost": 0.25, "output_cost": 0.5, "total_cost": 0.75}
     log_spans(api, experiment_id, otel_span(otel_id, attributes=chat_attributes(**{"mlflow.llm.cost": cost})))
     assert values_of(get_spans(api, f"tr-{otel_id}")[0])["mlflow.llm.cost"] == cost
+
+
+@pytest.fixture
+def priced_api(start_server: StartServer, tmp_path: Path) -> Iterator[Api]:
+    """A server with a list of prices."""
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"gpt-4o-2024-08-06": {"input_cost_per_token": 0.5, "output_cost_per_token": 2}}))
+    client = Api(start_server("--model-prices", str(prices)).url)
+    yield client
+    client.close()
+
+
+def test_a_cost_that_no_client_sends_is_worked_out_by_the_list_of_prices(priced_api: Api) -> None:
+    otel_id = new_otel_id()
+    sent = {"input_cost": 1.0, "output_cost": 1.0, "total_cost": 2.0}
+    log_spans(
+        priced_api,
+        "0",
+        otel_span(otel_id, 1, attributes={"gen_ai.operation.name": "invoke_agent"}),
+        otel_span(otel_id, 2, 1, attributes=chat_attributes()),
+        otel_span(otel_id, 3, 1, attributes=chat_attributes(**{"mlflow.llm.cost": sent})),
+        otel_span(otel_id, 4, 1, attributes=chat_attributes(**{"gen_ai.response.model": "unheard-of"})),
+    )
+    costs = {span["span_id"]: values_of(span).get("mlflow.llm.cost") for span in get_spans(priced_api, f"tr-{otel_id}")}
+    worked_out = {"input_cost": 6.0, "output_cost": 10.0, "total_cost": 16.0}
+    assert list(costs.values()) == [None, worked_out, sent, None]
+    metadata = get_info(priced_api, f"tr-{otel_id}")["trace_metadata"]
+    assert json.loads(metadata["mlflow.trace.cost"]) == {"input_cost": 7.0, "output_cost": 11.0, "total_cost": 18.0}
+
+
+def test_a_server_does_not_start_with_prices_that_are_none(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"gpt-4o": {"input_cost_per_token": "cheap"}}')
+    command = [sys.executable, "-m", "runnel", "server", "--port", "0", "--model-prices", str(prices)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "'input_cost_per_token' of 'gpt-4o' must be a number of dollars" in done.stderr
 
 
 def test_odd_values_under_known_keys_are_stored_as_they_came(api: Api, experiment_id: str) -> None:

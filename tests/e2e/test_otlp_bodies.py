@@ -12,7 +12,7 @@ import zstandard
 
 from tests.api_client import Api, invalid, refusal
 from tests.conftest import StartServer
-from tests.trace_requests import export_request, get_spans, new_otel_id, otel_span, send_body
+from tests.trace_requests import attributes_of, export_request, get_spans, new_otel_id, otel_span, send_body
 
 LIMIT = 1_000_000
 
@@ -110,3 +110,76 @@ def test_more_spans_than_a_request_may_hold_are_refused(api: Api, experiment_id:
     spans = [otel_span(otel_id, number) for number in range(1, 50_002)]
     response = send_body(api, experiment_id, export_request(*spans).SerializeToString())
     assert refusal(response) == invalid("A request can contain at most 50000 spans")
+
+
+def nested_fields(*numbers: int, content: bytes) -> bytes:
+    """Fields of protobuf within each other, the outermost first."""
+    for number in reversed(numbers):
+        length, rest = b"", len(content)
+        while rest > 0x7F:
+            length += bytes([rest & 0x7F | 0x80])
+            rest >>= 7
+        content = bytes([number << 3 | 2]) + length + bytes([rest]) + content
+    return content
+
+
+# Bodies of 4 MB that hold two million messages, which would take hundreds of megabytes.
+CROWDED = {
+    "resources": (lambda: b"\x0a\x00" * 2_000_000, "A request can contain at most 250000 fields of protobuf"),
+    "scopes": (
+        lambda: nested_fields(1, content=b"\x12\x00" * 2_000_000),
+        "A request can contain at most 250000 fields of protobuf",
+    ),
+    "attributes": (
+        lambda: nested_fields(1, 2, 2, content=b"\x4a\x00" * 2_000_000),
+        "A span can contain at most 200000 fields of protobuf",
+    ),
+    "attributes of the resource": (
+        lambda: nested_fields(1, 1, content=b"\x0a\x00" * 2_000_000),
+        "A resource can contain at most 200000 fields of protobuf",
+    ),
+    "items in many spans": (
+        lambda: export_request(
+            *[otel_span(new_otel_id(), attributes={"x": [None] * 30_000}) for _ in range(40)]
+        ).SerializeToString(),
+        "A request can contain at most 1000000 attributes, events, links and items of values",
+    ),
+    "JSON in an attribute": (
+        lambda: export_request(
+            otel_span(new_otel_id(), attributes={"x": f"[{'{},' * 1_300_000}1]"})
+        ).SerializeToString(),
+        "A request can contain at most 1000000 JSON values",
+    ),
+}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("case", CROWDED)
+def test_a_body_of_too_many_messages_is_refused_before_they_fill_the_memory(
+    api: Api, experiment_id: str, case: str, pack: Callable[[bytes], bytes]
+) -> None:
+    body, message = CROWDED[case]
+    encoding = "identity" if pack is bytes else "gzip"
+    response = send_body(api, experiment_id, pack(body()), content_encoding=encoding)
+    assert (response.status_code, response.json()["message"]) == (413, message)
+
+
+def test_json_of_too_many_values_is_refused_by_every_endpoint(api: Api, experiment_id: str) -> None:
+    body = b'{"experiment_id": [' + b"{}," * 500_001 + b"{}]}"
+    message = "A request can contain at most 1000000 JSON values"
+    for response in (
+        send_body(api, experiment_id, body, content_type="application/json"),
+        api.send("POST", "/api/2.0/mlflow/runs/create", content=body, headers={"content-type": "application/json"}),
+    ):
+        assert (response.status_code, response.json()["message"]) == (413, message)
+
+
+def test_an_attribute_of_very_many_values_is_answered_as_its_text(api: Api, experiment_id: str) -> None:
+    otel_id = new_otel_id()
+    text = f"[{'{},' * 150_000}1]"
+    response = send_body(
+        api, experiment_id, export_request(otel_span(otel_id, attributes={"x": text})).SerializeToString()
+    )
+    assert response.status_code == 200
+    (span,) = get_spans(api, f"tr-{otel_id}")
+    assert attributes_of(span)["x"] == {"string_value": text}

@@ -214,13 +214,37 @@ def test_nothing_is_counted_twice_over_several_requests(
     assert usage_of(api, trace_id)[0] == total
 
 
+def test_a_span_that_comes_again_with_other_numbers_replaces_them(
+    api: Api, experiment_id: str, otel_id: str, trace_id: str
+) -> None:
+    called = otel_span(otel_id, 2, 1, attributes=METERED)
+    log_spans(api, experiment_id, called, otel_span(otel_id, 3, 1, attributes=METERED))
+    log_spans(api, experiment_id, otel_span(otel_id, 2, 1, attributes={"mlflow.chat.tokenUsage": {"input_tokens": 9}}))
+    assert usage_of(api, trace_id) == ({"input_tokens": 10, "output_tokens": 2, "total_tokens": 3}, COST)
+    # Or moves them below a span that reports.
+    log_spans(api, experiment_id, otel_span(otel_id, 2, 3, attributes=METERED))
+    assert usage_of(api, trace_id) == (USAGE, COST)
+
+
+def test_a_span_between_that_comes_late_tells_that_another_above_has_counted_already(
+    api: Api, experiment_id: str, otel_id: str, trace_id: str
+) -> None:
+    log_spans(api, experiment_id, otel_span(otel_id, 1, attributes=METERED), otel_span(otel_id, 9, 1))
+    log_spans(api, experiment_id, otel_span(otel_id, 4, 3, attributes=METERED))
+    assert usage_of(api, trace_id)[0] == {"input_tokens": 2, "output_tokens": 4, "total_tokens": 6}
+    log_spans(api, experiment_id, otel_span(otel_id, 3, 2))
+    assert usage_of(api, trace_id)[0] == {"input_tokens": 2, "output_tokens": 4, "total_tokens": 6}
+    log_spans(api, experiment_id, otel_span(otel_id, 2, 9))
+    assert usage_of(api, trace_id) == (USAGE, COST)
+
+
 def test_numbers_that_are_none_are_left_out(api: Api, experiment_id: str, otel_id: str, trace_id: str) -> None:
     odd = {
         "mlflow.chat.tokenUsage": {"input_tokens": "x", "output_tokens": 4, "total_tokens": True},
         "mlflow.llm.cost": "free",
     }
     log_spans(api, experiment_id, otel_span(otel_id, attributes=odd))
-    assert usage_of(api, trace_id) == ({"output_tokens": 4}, None)
+    assert usage_of(api, trace_id) == ({"input_tokens": 0, "output_tokens": 4, "total_tokens": 0}, None)
 
 
 def test_spans_around_each_other_are_summed_up_without_end(

@@ -51,6 +51,10 @@ class ModelPrices:
 
     def __init__(self, prices: Mapping[str, Price]) -> None:
         self._prices = prices
+        # Of a model that several providers have, the first that does not give it away.
+        self._by_bare_name: dict[str, Price] = {}
+        for name, price in sorted(prices.items(), key=lambda item: item[1].input == 0):
+            self._by_bare_name.setdefault(name.partition("/")[2] or name, price)
 
     def __len__(self) -> int:
         return len(self._prices)
@@ -67,14 +71,14 @@ class ModelPrices:
         return None if price is None else json.dumps(price.cost(usage))
 
     def _price(self, model: str, provider: Any) -> Price | None:
-        """With the provider in front, as it is, and without what stands in front of it."""
+        """That of the provider, else of the very name, else of the name without its provider."""
         if model.startswith(_NOT_MODELS):
             return None
         model = model.lower()
-        names = [model, model.partition("/")[2]]
-        if isinstance(provider, str):
-            names.insert(0, f"{provider.lower()}/{model}")
-        return next((price for name in names if (price := self._prices.get(name)) is not None), None)
+        bare_name = model.partition("/")[2] or model
+        if isinstance(provider, str) and (price := self._prices.get(f"{provider.lower()}/{bare_name}")) is not None:
+            return price
+        return self._prices.get(model) or self._by_bare_name.get(bare_name)
 
 
 NO_PRICES = ModelPrices({})

@@ -324,9 +324,14 @@ def _usage_of(sums: Sums) -> tuple[dict[str, float | None], dict[str, str]]:
     """What a trace has in all, by column and as metadata."""
     by_attribute = total(sums)
     tokens = {name: int(number) for name, number in by_attribute.get(TOKEN_USAGE, {}).items()}
-    texts: dict[str, Mapping[str, float]] = {TOKEN_USAGE_METADATA: tokens, COST_METADATA: by_attribute.get(COST, {})}
-    metadata = {name: json.dumps(numbers) for name, numbers in texts.items() if numbers}
-    return _total_values({**tokens, **by_attribute.get(COST, {})}), metadata
+    cost = by_attribute.get(COST, {})
+    metadata: dict[str, str] = {}
+    # Clients ask for these members without looking whether they are there.
+    if tokens:
+        metadata[TOKEN_USAGE_METADATA] = json.dumps(dict.fromkeys(TOKEN_KEYS[:3], 0) | tokens)
+    if cost:
+        metadata[COST_METADATA] = json.dumps(dict.fromkeys(COST_KEYS, 0.0) | dict(cost))
+    return _total_values({**tokens, **cost}), metadata
 
 
 def _totals_in(metadata: Mapping[str, str]) -> dict[str, float | None]:
