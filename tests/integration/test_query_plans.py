@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import sqlite3
@@ -17,7 +18,8 @@ import pytest
 from runnel.domain.datasets import Dataset, DatasetInput, InputTag
 from runnel.domain.metrics import Metric
 from runnel.domain.runs import Param, RunTag
-from runnel.store import datasets, experiments, metrics, run_search, runs
+from runnel.domain.spans import TOKEN_USAGE, SpanContent
+from runnel.store import datasets, experiments, metrics, run_search, runs, trace_ingestion
 from runnel.store.dialects import SQLITE
 from runnel.store.migrations import prepare_sqlite
 from runnel.store.sqlite import connect
@@ -273,6 +275,27 @@ def test_a_write_finds_its_run_and_its_series_by_index(database: Filled) -> None
 
 
 # Work
+
+
+def test_spans_that_come_to_a_trace_are_added_up_by_its_keys(database: Filled) -> None:
+    numbers = json.dumps({"input_tokens": 1})
+
+    def span(number: int, parent: int | None, attributes: dict[str, str]) -> SpanContent:
+        content = json.dumps({"attributes": attributes})
+        above = None if parent is None else f"{parent:016x}"
+        return SpanContent("tr-1", f"{number:016x}", above, "s", 1, number, number, attributes, content, {})
+
+    def add(*spans: SpanContent) -> None:
+        trace_ingestion.log_spans(database.tx, database.experiment_ids[0], spans, _uri)
+
+    add(*[span(number, number - 1, {TOKEN_USAGE: numbers} if number % 2 else {}) for number in range(2, 400)])
+    database.recorder.executed.clear()
+    add(span(400, 399, {TOKEN_USAGE: numbers}), span(1, None, {}))
+    plan = database.plan("spans", "trace_usage")
+    by_key = "spans USING INDEX sqlite_autoindex_spans_1 (trace_id=? AND span_id=?)"
+    assert sum(step == f"SEARCH {by_key}" for step in plan) == 4  # those named, those on their way up, and theirs
+    assert "SEARCH trace_usage USING PRIMARY KEY (trace_id=?)" in plan
+    assert not any(re.match(r"SCAN (spans|trace_usage)|SEARCH spans USING .*\(trace_id=\?\)", step) for step in plan)
 
 
 def test_the_work_of_a_page_stays_the_same_as_the_tables_grow(tmp_path: Path) -> None:

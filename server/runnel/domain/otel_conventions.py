@@ -3,8 +3,7 @@
 A span that MLflow's clients made carries MLflow's attributes. Others carry those of one convention or another; the
 same facts are added to them under MLflow's keys, so that lists, filters, previews and sums see no difference. Nothing
 that was sent is changed, but for the type UNKNOWN. The keys and their order are those of
-mlflow/tracing/otel/translation 3.17. The costs, which MLflow works out from a catalogue of prices, are those a client
-sends.
+mlflow/tracing/otel/translation 3.17. (Costs, which MLflow works out there, are the matter of ``model_prices``.)
 """
 
 from __future__ import annotations
