@@ -18,13 +18,20 @@ class RestClient:
     def __init__(self, host: str, port: int, timeout: float = 300.0) -> None:
         self._connection = http.client.HTTPConnection(host, port, timeout=timeout)
 
-    def get(self, endpoint: str, **query: str | int) -> Any:
+    def get(self, endpoint: str, *, api: str = API, **query: str | int) -> Any:
         """GET an endpoint such as `runs/get` and return the decoded body."""
-        return self._call("GET", f"{API}{endpoint}?{urlencode(query)}", None)
+        return json.loads(self._call("GET", f"{api}{endpoint}?{urlencode(query)}"))
 
-    def post(self, endpoint: str, body: dict[str, Any]) -> Any:
+    def post(self, endpoint: str, body: dict[str, Any], *, api: str = API) -> Any:
         """POST a body to an endpoint such as `runs/create` and return the decoded answer."""
-        return self._call("POST", f"{API}{endpoint}", json.dumps(body))
+        return json.loads(
+            self._call("POST", f"{api}{endpoint}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        )
+
+    def post_spans(self, experiment_id: str, body: bytes) -> None:
+        """Send an export request of OpenTelemetry's protocol."""
+        headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": experiment_id}
+        self._call("POST", "/v1/traces", body, headers)
 
     def create_experiment(self, name: str) -> str:
         """A new experiment's id."""
@@ -40,8 +47,8 @@ class RestClient:
         """Close the connection."""
         self._connection.close()
 
-    def _call(self, method: str, path: str, body: str | None) -> Any:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+    def _call(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
+        headers = headers or {}
         try:
             try:
                 response = self._send(method, path, body, headers)
@@ -56,8 +63,8 @@ class RestClient:
         if response.status != 200:
             text = content[:200].decode(errors="replace")
             raise RestError(f"{method} {path.partition('?')[0]}: status {response.status}: {text}")
-        return json.loads(content)
+        return content
 
-    def _send(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> http.client.HTTPResponse:
+    def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> http.client.HTTPResponse:
         self._connection.request(method, path, body=body, headers=headers)
         return self._connection.getresponse()

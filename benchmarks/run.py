@@ -51,7 +51,7 @@ def main() -> int:
         require_wrk()
         for name in options.servers:
             environments.folder(SERVERS[name].environment)
-        if "client_run" in options.scenarios:
+        if {"client_run", "client_traces"} & set(options.scenarios):
             environments.folder("mlflow")
     except (LoadFailed, EnvironmentFailed) as error:
         print(f"benchmarks: {error}", file=sys.stderr)

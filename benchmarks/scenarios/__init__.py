@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from benchmarks.figures import Figure
-from benchmarks.scenarios import artifacts, client, process, reads, writes
+from benchmarks.scenarios import artifacts, client, process, reads, traces, writes
 from benchmarks.session import Session
 
 Scenario = Callable[[Session], Iterator[Figure]]
@@ -17,10 +17,15 @@ SCENARIOS: dict[str, Scenario] = {
     "get_run": reads.get_run,
     "history": reads.history,
     "search_few": reads.search_few,
+    "log_spans": traces.log_spans,
+    "get_trace": traces.get_trace,
+    "search_few_traces": traces.search_few_traces,
     "memory_loaded": process.memory_loaded,
     "artifacts": artifacts.artifacts,
     "client_run": client.client_run,
+    "client_traces": traces.client_traces,
     "search_many": reads.search_many,
+    "search_many_traces": traces.search_many_traces,
     "restart": process.restart,
 }
 # The ceiling answers `{}` to everything: only what does not read the answer makes sense there.
