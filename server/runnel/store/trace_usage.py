@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -53,22 +53,8 @@ SELECT_NAMED_NODES = Statement(
     lambda d: sa.select(*_node_columns(d)).where(_OF_TRACE, d.is_in(spans.c.span_id, "span_ids"))
 )
 
-
-def _select_nodes_above(d: Any) -> Any:
-    """The spans with these ids, and all on their ways up."""
-    way = (
-        sa.select(spans.c.span_id, spans.c.parent_span_id)
-        .where(_OF_TRACE, d.is_in(spans.c.span_id, "span_ids"))
-        .cte("way", recursive=True)
-    )
-    # UNION, not UNION ALL: spans may lie around each other.
-    way = way.union(
-        sa.select(spans.c.span_id, spans.c.parent_span_id).where(_OF_TRACE, spans.c.span_id == way.c.parent_span_id)
-    )
-    return sa.select(*_node_columns(d)).where(_OF_TRACE, spans.c.span_id.in_(sa.select(way.c.span_id)))
-
-
-SELECT_NODES_ABOVE = Statement(_select_nodes_above)
+# A way up is looked up level by level. Past so many, reading all spans of the trace is no more work.
+_MAX_LEVELS = 100
 
 
 def node_of(span: SpanContent) -> UsageNode:
@@ -90,16 +76,15 @@ def sums_with(tx: Transaction, trace_id: int, nodes: Sequence[UsageNode]) -> Sum
     if not sums and not any(node.numbers for node in nodes):
         return None
     named = {node.span_id: node for node in nodes}
-    stored = _nodes(tx, SELECT_NAMED_NODES, trace_id, list(named))
-    if not sums or any(named[node.span_id] != node for node in stored):
-        # Nothing is kept of it, or a span comes again and says something else.
-        new = extended({}, [*_nodes(tx, SELECT_NODES, trace_id), *named.values()])
+    stored = {node.span_id: node for node in _nodes(tx, SELECT_NAMED_NODES, trace_id, list(named))}
+    above = None
+    if sums and all(named[span_id] == node for span_id, node in stored.items()):
+        above = _nodes_above(tx, trace_id, named, stored)
+    if above is not None:
+        new = extended(sums, [node for span_id, node in named.items() if span_id not in stored], above)
     else:
-        for node in stored:
-            del named[node.span_id]
-        parents = {node.parent_span_id for node in named.values() if node.parent_span_id} - named.keys()
-        above = _nodes(tx, SELECT_NODES_ABOVE, trace_id, sorted(parents)) if parents else []
-        new = extended(sums, list(named.values()), above)
+        # Nothing is kept of it, or a span comes again and says something else, or a way up is very long.
+        new = extended({}, [*_nodes(tx, SELECT_NODES, trace_id), *named.values()])
     if new == sums:
         return None
     gone = sorted(set(sums) - set(new))
@@ -114,6 +99,23 @@ def keep_sums(tx: Transaction, trace_id: int, sums: Sums) -> None:
     tx.write_rows(
         UPSERT_SUMS, [(anchor, orjson.dumps(sums[anchor]).decode()) for anchor in sorted(sums)], trace_id=trace_id
     )
+
+
+def _nodes_above(
+    tx: Transaction, trace_id: int, named: Mapping[str, UsageNode], stored: Mapping[str, UsageNode]
+) -> list[UsageNode] | None:
+    """The stored spans on the ways up from these; None where a way is too long."""
+    above = dict(stored)
+    asked = set(named)
+    level: Collection[UsageNode] = named.values()
+    for _ in range(_MAX_LEVELS):
+        missing = {node.parent_span_id for node in level if node.parent_span_id} - asked
+        if not missing:
+            return list(above.values())
+        asked |= missing
+        level = _nodes(tx, SELECT_NAMED_NODES, trace_id, sorted(missing))
+        above |= {node.span_id: node for node in level}
+    return None
 
 
 def _nodes(tx: Transaction, statement: Statement, trace_id: int, span_ids: list[str] | None = None) -> list[UsageNode]:
