@@ -26,8 +26,11 @@ class Dialect(Protocol):
         ``values`` is the name of the parameter, or the list itself.
         """
 
+    def text_rows(self, name: str) -> sa.FromClause:
+        """A table of the texts in a list parameter, with one column, ``value``."""
+
     def driver_values(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The values as the driver takes them (what ``is_in`` needs for lists)."""
+        """The values as the driver takes them (what ``is_in`` and ``text_rows`` need for lists)."""
 
     def rows_source(self, columns: Sequence[tuple[str, Any]], row_count: int) -> tuple[sa.FromClause, list[str]]:
         """A common table named ``rows`` made of parameters, and the names of these parameters in their order."""
@@ -107,6 +110,9 @@ class SqliteDialect:
             parameter = sa.bindparam("list", list(values), type_=sa.Text(), unique=True)
         elements = sa.func.json_each(parameter).table_valued("value")
         return column.in_(sa.select(elements.c.value))
+
+    def text_rows(self, name: str) -> sa.FromClause:
+        return sa.func.json_each(sa.bindparam(name, type_=sa.Text())).table_valued(sa.column("value", sa.Text()))
 
     def driver_values(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         for value in values:

@@ -36,6 +36,10 @@ class PostgresqlDialect:
             return column == sa.any_(sa.bindparam(values, type_=type_))
         return column == sa.any_(sa.bindparam("list", list(values), type_=type_, unique=True))
 
+    def text_rows(self, name: str) -> sa.FromClause:
+        texts = sa.func.unnest(sa.bindparam(name, type_=sa.ARRAY(sa.Text())))
+        return texts.table_valued(sa.column("value", sa.Text())).render_derived()
+
     def driver_values(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         return values
 

@@ -41,17 +41,36 @@ def _upsert_sums(d: Any, rows: sa.FromClause) -> Any:
 UPSERT_SUMS = RowsStatement(_ROWS, _upsert_sums)
 
 
-def _node_columns(d: Any) -> list[Any]:
+def _reporting_content(d: Any) -> sa.ColumnElement[Any]:
     # Most spans report nothing, and a trace may have thousands: their contents are not even fetched.
     reports = sa.or_(*[d.contains(spans.c.content, f'"{key}": ') for key in _ATTRIBUTES])
-    return [spans.c.span_id, spans.c.parent_span_id, sa.case((reports, spans.c.content))]
+    return sa.case((reports, spans.c.content))
 
 
 _OF_TRACE = spans.c.trace_id == sa.bindparam("trace_id")
-SELECT_NODES = Statement(lambda d: sa.select(*_node_columns(d)).where(_OF_TRACE))
-SELECT_NAMED_NODES = Statement(
-    lambda d: sa.select(*_node_columns(d)).where(_OF_TRACE, d.is_in(spans.c.span_id, "span_ids"))
+SELECT_NODES = Statement(
+    lambda d: sa.select(spans.c.span_id, spans.c.parent_span_id, _reporting_content(d)).where(_OF_TRACE)
 )
+
+
+def _select_named_nodes(d: Any) -> Any:
+    """Each named span, with its parent and what it reports in one text; NULL where it is not stored.
+
+    Each is looked up by itself. Asked for all of them at once, PostgreSQL reads the whole trace and picks them out, as
+    long as it does not know that traces are long.
+    """
+    named = d.text_rows("span_ids")
+    bar: sa.ColumnElement[str] = sa.literal_column("'|'")
+    nothing: sa.ColumnElement[str] = sa.literal_column("''")
+    parent, content = (
+        sa.func.coalesce(spans.c.parent_span_id, nothing),
+        sa.func.coalesce(_reporting_content(d), nothing),
+    )
+    found = sa.select(parent.concat(bar).concat(content)).where(_OF_TRACE, spans.c.span_id == named.c.value)
+    return sa.select(named.c.value, found.correlate(named).scalar_subquery())
+
+
+SELECT_NAMED_NODES = Statement(_select_named_nodes)
 
 # A way up is looked up level by level. Past so many, reading all spans of the trace is no more work.
 _MAX_LEVELS = 100
@@ -76,7 +95,7 @@ def sums_with(tx: Transaction, trace_id: int, nodes: Sequence[UsageNode]) -> Sum
     if not sums and not any(node.numbers for node in nodes):
         return None
     named = {node.span_id: node for node in nodes}
-    stored = {node.span_id: node for node in _nodes(tx, SELECT_NAMED_NODES, trace_id, list(named))}
+    stored = _named_nodes(tx, trace_id, list(named))
     above = None
     if sums and all(named[span_id] == node for span_id, node in stored.items()):
         above = _nodes_above(tx, trace_id, named, stored)
@@ -84,7 +103,7 @@ def sums_with(tx: Transaction, trace_id: int, nodes: Sequence[UsageNode]) -> Sum
         new = extended(sums, [node for span_id, node in named.items() if span_id not in stored], above)
     else:
         # Nothing is kept of it, or a span comes again and says something else, or a way up is very long.
-        new = extended({}, [*_nodes(tx, SELECT_NODES, trace_id), *named.values()])
+        new = extended({}, [*_all_nodes(tx, trace_id), *named.values()])
     if new == sums:
         return None
     gone = sorted(set(sums) - set(new))
@@ -113,17 +132,29 @@ def _nodes_above(
         if not missing:
             return list(above.values())
         asked |= missing
-        level = _nodes(tx, SELECT_NAMED_NODES, trace_id, sorted(missing))
-        above |= {node.span_id: node for node in level}
+        found = _named_nodes(tx, trace_id, sorted(missing))
+        above |= found
+        level = found.values()
     return None
 
 
-def _nodes(tx: Transaction, statement: Statement, trace_id: int, span_ids: list[str] | None = None) -> list[UsageNode]:
-    parameters = {} if span_ids is None else {"span_ids": span_ids}
-    return [
-        UsageNode(span_id, parent_id, _numbers(to_dictionary(content).get("attributes") or {}) if content else {})
-        for span_id, parent_id, content in tx.rows(statement, trace_id=trace_id, **parameters)
-    ]
+def _all_nodes(tx: Transaction, trace_id: int) -> list[UsageNode]:
+    return [_node(*row) for row in tx.rows(SELECT_NODES, trace_id=trace_id)]
+
+
+def _named_nodes(tx: Transaction, trace_id: int, span_ids: list[str]) -> dict[str, UsageNode]:
+    """Those of the named spans that are stored."""
+    found: dict[str, UsageNode] = {}
+    for span_id, described in tx.rows(SELECT_NAMED_NODES, trace_id=trace_id, span_ids=span_ids):
+        if described is not None:
+            parent_id, _, content = described.partition("|")
+            found[span_id] = _node(span_id, parent_id or None, content or None)
+    return found
+
+
+def _node(span_id: str, parent_id: str | None, content: str | None) -> UsageNode:
+    attributes = to_dictionary(content).get("attributes") if content else None
+    return UsageNode(span_id, parent_id, _numbers(attributes or {}))
 
 
 def _numbers(attributes: dict[str, str]) -> Numbers:
