@@ -66,7 +66,7 @@ from runnel.store.schema.tracking import (
     tags,
 )
 
-HEAD_REVISION = "0006"
+HEAD_REVISION = "0005"
 
 __all__ = [
     "HEAD_REVISION",

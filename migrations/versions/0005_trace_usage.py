@@ -6,7 +6,7 @@ Traces from before have nothing there; it is worked out from their spans when mo
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
+revision = "0005"
 down_revision = "0004"
 
 Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
