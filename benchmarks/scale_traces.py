@@ -68,7 +68,9 @@ def server(store_uri: str, folder: Path, port: int) -> Iterator[Client]:
     """A server on the database."""
     flags = ["--backend-store-uri", store_uri, "--port", str(port)]
     with open(folder / "server.log", "ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", "runnel", "server", *flags], cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "runnel", "server", *flags], cwd=folder, stdout=log, stderr=log
+        )
     client = Client(port)
     try:
         while not _listens(port):
@@ -108,7 +110,11 @@ def export(traces: int, spans: int, start_ms: int, *, rare: bool = False, number
             span.status.code = 2 if (number + trace) % 10 == 9 and index == 0 else 1
             values: dict[str, Any] = {"mlflow.spanType": "LLM" if is_llm else "CHAIN", "step": index}
             if is_llm:
-                values |= {"mlflow.spanInputs": TEXT, "mlflow.spanOutputs": TEXT[:60], "model": f"model-{(number + trace) % 3}"}
+                values |= {
+                    "mlflow.spanInputs": TEXT,
+                    "mlflow.spanOutputs": TEXT[:60],
+                    "model": f"model-{(number + trace) % 3}",
+                }
             if rare and index == 1:
                 values |= {"few": "yes", "mlflow.spanType": "FEW", "mlflow.spanInputs": "a needle in the hay"}
             for key, value in values.items():
@@ -258,7 +264,9 @@ def measure(client: Client, experiment_id: str, last_ms: int, repeats: int) -> d
 
 def search(client: Client, experiment_id: str, **fields: Any) -> list[Any]:
     location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment_id}}
-    found: list[Any] = client.call("POST", "/api/3.0/mlflow/traces/search", {"locations": [location]} | fields)["traces"]
+    found: list[Any] = client.call("POST", "/api/3.0/mlflow/traces/search", {"locations": [location]} | fields)[
+        "traces"
+    ]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, Protocol
@@ -163,7 +164,8 @@ class SqliteDialect:
         return sa.case((sa.func.json_valid(column) == 1, number))
 
     def contains(self, column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[bool]:
-        return sa.func.instr(column, text) > 0
+        # Much faster than instr(), which compares at every character: LIKE looks for the first one.
+        return column.like("%" + re.sub(r"([%_~])", r"~\1", text) + "%", escape="~")
 
     def without_index(self, column: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
         return column + sa.literal_column("0", sa.BigInteger())

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from runnel.store.schema import (
     assessments,
     review_queue_items,
+    span_terms,
     spans,
     trace_metadata,
     trace_prompts,
@@ -60,7 +61,7 @@ DELETES = [
     DELETE_ITEMS,
     *[
         _delete(table, "trace_id")
-        for table in (spans, assessments, trace_tags, trace_metadata, trace_runs, trace_prompts, trace_usage)
+        for table in (spans, span_terms, assessments, trace_tags, trace_metadata, trace_runs, trace_prompts, trace_usage)
     ],
     _delete(traces, "id"),
 ]

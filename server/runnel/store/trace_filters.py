@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from runnel.domain.errors import InvalidParameterValue
 from runnel.domain.filters import Comparison
 from runnel.domain.traces import SESSION_METADATA, SOURCE_RUN_METADATA
+from runnel.store import span_terms
 from runnel.store.dialects import Dialect
 from runnel.store.filters import matches
 from runnel.store.schema import (
@@ -27,6 +28,7 @@ from runnel.store.schema import (
     trace_tags,
     traces,
 )
+from runnel.store.statements import Transaction
 
 Condition = sa.ColumnElement[bool]
 # Rows of a select whose one column is the key of a trace.
@@ -125,9 +127,10 @@ def _span_condition(dialect: Dialect, comparison: Comparison) -> Condition:
         raise InvalidParameterValue(f"Invalid span attribute '{name[:100]}': quotes and backslashes cannot be searched")
     value = dialect.decoded_json(dialect.json_member(spans.c.content, "attributes", name))
     # Most spans do not have the attribute, and finding that out is much cheaper than taking their JSON apart.
-    values = _json_forms(str(comparison.value)) if comparison.operator == "=" else []
-    texts = [f'"{name}": {form}' for text in values for form in _json_forms(text)[1:]] or [f'"{name}": ']
-    may_match = sa.or_(*[dialect.contains(spans.c.content, text) for text in dict.fromkeys(texts)])
+    may_match: Condition = dialect.contains(spans.c.content, f'"{name}": ')
+    if comparison.operator == "=":
+        texts = [f'"{name}": {form}' for text in _json_forms(str(comparison.value)) for form in _json_forms(text)[1:]]
+        may_match &= sa.or_(*[dialect.contains(spans.c.content, text) for text in dict.fromkeys(texts)])
     return sa.case((may_match, matches(dialect, value, comparison)), else_=sa.false())
 
 
@@ -196,11 +199,12 @@ def _is_of_session(dialect: Dialect) -> Condition:
 # Through indexes
 
 
-def indexed_rows(dialect: Dialect, experiment_ids: Sequence[int], comparison: Comparison) -> TraceKeys | None:
+def indexed_rows(tx: Transaction, experiment_ids: Sequence[int], comparison: Comparison) -> TraceKeys | None:
     """The traces that may meet a comparison, as its index finds them; None where no index can.
 
     Some may belong to other experiments.
     """
+    dialect = tx.dialect
     match comparison.entity, comparison.key, comparison.operator:
         case "attribute", "request_id", "=" | "IN":
             return sa.select(traces.c.id).where(matches(dialect, traces.c.request_id, comparison))
@@ -220,14 +224,25 @@ def indexed_rows(dialect: Dialect, experiment_ids: Sequence[int], comparison: Co
                 trace_tags.c.key == key,
                 _starts_as(trace_tags.c.value, comparison),
             )
+        case "tag", key, operator if operator != "IS NULL":  # few traces may have the tag at all
+            return sa.select(trace_tags.c.trace_id).where(
+                dialect.is_in(trace_tags.c.experiment_id, experiment_ids), trace_tags.c.key == key
+            )
         case "request_metadata", key, "=" if key not in UNINDEXED_TRACE_METADATA:
             return sa.select(trace_metadata.c.trace_id).where(
                 trace_metadata.c.key == key,
                 _starts_as(trace_metadata.c.value, comparison),
                 has_indexed_metadata_key(),
             )
-        case "span", "name", "=" | "IN":
-            return sa.select(spans.c.trace_id).where(matches(dialect, spans.c.name, comparison))
+        case "request_metadata", key, operator if operator != "IS NULL" and key not in UNINDEXED_TRACE_METADATA:
+            return sa.select(trace_metadata.c.trace_id).where(trace_metadata.c.key == key, has_indexed_metadata_key())
+        case "attribute", "execution_time_ms", operator if operator != "!=":
+            return sa.select(traces.c.id).where(
+                dialect.is_in(traces.c.experiment_id, experiment_ids),
+                matches(dialect, traces.c.execution_time_ms, comparison),
+            )
+        case "span", _, _:
+            return span_terms.traces_with(tx, experiment_ids, comparison)
         case "issue", _, _:
             return sa.select(assessments.c.trace_id).where(
                 dialect.is_in(assessments.c.experiment_id, experiment_ids), *_issue_conditions(comparison)

@@ -38,7 +38,7 @@ from runnel.domain.traces import (
     parse_timestamp,
 )
 from runnel.domain.validation import parse_experiment_id
-from runnel.store import assessments, spans, trace_usage
+from runnel.store import assessments, span_terms, spans, trace_usage
 from runnel.store.experiments import get_artifact_location, now_in_milliseconds
 from runnel.store.schema import assessments as assessments_table
 from runnel.store.schema import trace_metadata, trace_tags, traces
@@ -199,6 +199,7 @@ def start_trace(
     if tx.execute(MOVE_TAGS, id=key, experiment=experiment_id).rowcount > 0:
         # Spans had come for another experiment: the client that sends the trace itself knows better.
         tx.execute(MOVE_ASSESSMENTS, id=key, experiment=experiment_id)
+        tx.execute(span_terms.MOVE_TERMS, id=key, experiment=experiment_id)
     if is_finalized:
         metadata = metadata | {INFO_FINALIZED_METADATA: "true"}
     _write_metadata(tx, key, metadata)
@@ -236,6 +237,7 @@ def log_spans(
     known = {row[0]: row[1:] for row in tx.rows(SELECT_FOR_SPANS, request_ids=sorted(by_trace))}
     location: str | None = None
     keys: dict[str, int] = {}
+    owners: dict[str, int] = {}
     for trace_id in sorted(by_trace):
         group = by_trace[trace_id]
         totals = totals_of(group)
@@ -250,9 +252,10 @@ def log_spans(
             tags[ARTIFACT_LOCATION_TAG] = artifact_location(location, trace_id)
             owner = experiment_id
             key = _create_trace_of_spans(tx, trace_id, owner, totals, nodes)
-        keys[trace_id] = key
+        keys[trace_id], owners[trace_id] = key, owner
         tx.write_rows(UPSERT_TAGS, sorted(tags.items()), id=key, experiment_id=owner)
     spans.write_spans(tx, contents, keys)
+    span_terms.write_terms(tx, contents, keys, owners)
 
 
 def _create_trace_of_spans(

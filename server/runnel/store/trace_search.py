@@ -91,7 +91,7 @@ def _selective_source(tx: Transaction, page: _Page) -> TraceKeys | None:
     """The traces of the condition that the fewest meet, if these are few."""
     best, best_count = None, _FEW
     for comparison in page.comparisons:
-        source = indexed_rows(tx.dialect, page.experiment_ids, comparison)
+        source = indexed_rows(tx, page.experiment_ids, comparison)
         if source is None:
             continue
         if best_count == 0:

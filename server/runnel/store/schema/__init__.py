@@ -42,6 +42,7 @@ from runnel.store.schema.traces import (
     has_cost,
     has_indexed_metadata_key,
     is_issue_reference,
+    span_terms,
     spans,
     trace_metadata,
     trace_prompts,
@@ -66,7 +67,7 @@ from runnel.store.schema.tracking import (
     tags,
 )
 
-HEAD_REVISION = "0005"
+HEAD_REVISION = "0006"
 
 __all__ = [
     "HEAD_REVISION",
@@ -109,6 +110,7 @@ __all__ = [
     "runs",
     "scorer_versions",
     "scorers",
+    "span_terms",
     "spans",
     "tags",
     "trace_metadata",

@@ -42,6 +42,13 @@ sa.Index(
     traces.c.timestamp_ms.desc(),
     traces.c.request_id,
 )
+sa.Index(
+    "ix_traces_duration",
+    traces.c.experiment_id,
+    traces.c.execution_time_ms,
+    traces.c.timestamp_ms.desc(),
+    traces.c.request_id,
+)
 # Few traces have these two.
 sa.Index(
     "ix_traces_session",
@@ -151,7 +158,17 @@ spans = sa.Table(
     sa.Column("output_cost", sa.Double),
     sa.Column("total_cost", sa.Double),
     sa.Column("content", Text, nullable=False),
-    sa.Index("ix_spans_name", "name", "trace_id"),
+)
+
+# By what its spans can be found, each value once per trace: the names, types and states of its spans, and the keys of
+# their attributes (see ``store.span_terms``). Of a long value only the beginning.
+span_terms = clustered_table(
+    "span_terms",
+    sa.Column("trace_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kind", Text, primary_key=True),
+    sa.Column("value", Text, primary_key=True),
+    sa.Column("experiment_id", sa.BigInteger, nullable=False),
+    sa.Index("ix_span_terms_search", "experiment_id", "kind", "value", "trace_id"),
 )
 
 
