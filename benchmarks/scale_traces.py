@@ -66,11 +66,9 @@ class Client:
 @contextmanager
 def server(store_uri: str, folder: Path, port: int) -> Iterator[Client]:
     """A server on the database."""
-    flags = ["--backend-store-uri", store_uri, "--port", str(port)]
+    command = [sys.executable, "-m", "runnel", "server", "--backend-store-uri", store_uri, "--port", str(port)]
     with open(folder / "server.log", "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "runnel", "server", *flags], cwd=folder, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     client = Client(port)
     try:
         while not _listens(port):
@@ -332,6 +330,7 @@ def main() -> None:
             last_ms = START_MS + (TEMPLATES + options.traces) * 2000
             report["searches"] = measure(client, made, last_ms, options.repeats)
             report[f"trace of {BIG:,} spans"] = measure_big_trace(client, other)
+    report["get trace, ms"] = report.pop("searches")["get trace, ms"]  # the others have been printed
     print(json.dumps(report, indent=1))
 
 

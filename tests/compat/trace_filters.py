@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 from tests.api_client import Api
 from tests.trace_requests import START_MS, locations, log_spans, otel_span, start_trace
@@ -57,20 +58,11 @@ class SeededServer:
             metadata["mlflow.sourceRun"] = self.runs[0]
         if number % 8 == 1:
             metadata["mlflow.trace.tokenUsage"] = '{"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}'
-        fields = {"client_request_id": f"client {number}"} if number % 4 == 1 else {}
+        fields: dict[str, Any] = {"client_request_id": f"client {number}"} if number % 4 == 1 else {}
         if number % 5:
             fields["execution_duration"] = f"{number % 9 / 10:.1f}s"
-        state = ("OK", "ERROR", "IN_PROGRESS")[status]
-        start_trace(
-            self.api,
-            experiment_id,
-            trace_id(number),
-            start=start,
-            state=state,
-            tags=tags,
-            trace_metadata=metadata,
-            **fields,
-        )
+        fields |= {"state": ("OK", "ERROR", "IN_PROGRESS")[status], "tags": tags, "trace_metadata": metadata}
+        start_trace(self.api, experiment_id, trace_id(number), start=start, **fields)
         for name, value in _assessments(number):
             kind = "expectation" if name.startswith("expected") else "feedback"
             source = {"source_type": "HUMAN", "source_id": "me"}
