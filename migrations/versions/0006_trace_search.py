@@ -19,6 +19,14 @@ UNINDEXED_ATTRIBUTES = (
     "mlflow.spanType",
     "mlflow.traceRequestId",
 )
+NUMBER_ON_SQLITE = (
+    "CASE WHEN json_valid(value) = 1 THEN "
+    "CASE WHEN json_type(value) IN ('integer', 'real') THEN CAST(value AS DOUBLE) END END"
+)
+NUMBER_ON_POSTGRESQL = (
+    r"(CASE WHEN length(value) <= 200 AND value ~ '^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?$' "
+    "THEN CAST(value AS DOUBLE PRECISION) END)"
+)
 
 
 def upgrade() -> None:
@@ -27,6 +35,9 @@ def upgrade() -> None:
         "traces",
         ["experiment_id", "execution_time_ms", sa.text("timestamp_ms DESC"), "request_id"],
     )
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    number = NUMBER_ON_SQLITE if is_sqlite else NUMBER_ON_POSTGRESQL
+    op.create_index("ix_assessments_number", "assessments", ["experiment_id", "name", sa.text(number), "trace_id"])
     op.create_table(
         "span_terms",
         Column("trace_id", BigInteger, nullable=False),

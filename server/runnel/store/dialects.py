@@ -54,8 +54,8 @@ class Dialect(Protocol):
     def decoded_json(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """The string of a text that is a JSON string; any other text as it is."""
 
-    def json_number(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-        """The number of a text that is a JSON number, NULL for any other text."""
+    def row_by_row(self, query: sa.Select[Any]) -> sa.Select[Any]:
+        """A subquery of EXISTS that is to be asked for each row by itself, never for all of them at once."""
 
     def contains(self, column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[bool]:
         """Whether a text, with no characters of special meaning, stands somewhere in the column."""
@@ -157,11 +157,8 @@ class SqliteDialect:
         is_string = sa.and_(sa.func.substr(column, 1, 1) == '"', sa.func.json_valid(column) == 1)
         return sa.case((is_string, sa.func.json_extract(column, "$", type_=sa.Text())), else_=column)
 
-    def json_number(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-        is_number = sa.func.json_type(column).in_([sa.literal_column("'integer'"), sa.literal_column("'real'")])
-        # An AND need not be worked out from left to right, a CASE is.
-        number = sa.case((is_number, sa.cast(column, sa.Double())))
-        return sa.case((sa.func.json_valid(column) == 1, number))
+    def row_by_row(self, query: sa.Select[Any]) -> sa.Select[Any]:
+        return query
 
     def contains(self, column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[bool]:
         # Much faster than instr(), which compares at every character: LIKE looks for the first one.

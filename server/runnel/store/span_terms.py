@@ -124,9 +124,8 @@ def _matching_values(tx: Transaction, experiment_ids: Sequence[int], comparison:
 def _distinct_values(experiment_id: int, kind: str) -> sa.CTE:
     """The distinct values of a kind, each looked up behind the one before: the index holds each very often."""
     first_terms, next_terms = span_terms.alias("first_terms"), span_terms.alias("next_terms")
-    first: sa.Select[Any] = sa.select(
-        sa.func.min(first_terms.c.value).label("value"), sa.literal_column("1").label("number")
-    ).where(first_terms.c.experiment_id == experiment_id, first_terms.c.kind == kind)
+    columns: list[Any] = [sa.func.min(first_terms.c.value).label("value"), sa.literal_column("1").label("number")]
+    first = sa.select(*columns).where(first_terms.c.experiment_id == experiment_id, first_terms.c.kind == kind)
     values = first.cte("span_values", recursive=True)
     further = sa.select(sa.func.min(next_terms.c.value)).where(
         next_terms.c.experiment_id == experiment_id, next_terms.c.kind == kind, next_terms.c.value > values.c.value

@@ -21,6 +21,7 @@ from runnel.store.schema import (
     assessments,
     has_indexed_metadata_key,
     indexed_value,
+    json_number,
     spans,
     trace_metadata,
     trace_prompts,
@@ -159,7 +160,7 @@ def _assessment_conditions(dialect: Dialect, comparison: Comparison) -> list[Con
         case "LIKE" | "ILIKE" | "RLIKE":
             conditions.append(matches(dialect, value, comparison))
         case _:
-            conditions.append(matches(dialect, dialect.json_number(value), comparison))
+            conditions.append(matches(dialect, json_number(value), comparison))
     return conditions
 
 
@@ -188,6 +189,8 @@ def _assessment_condition(dialect: Dialect, experiment_ids: Sequence[int], compa
             _is_of_session(dialect),
         )
     )
+    # Of an OR, PostgreSQL would rather list all assessments that there are than look at the few of each trace.
+    own, of_session = dialect.row_by_row(own), dialect.row_by_row(of_session)
     is_met = sa.or_(_exists(own), sa.and_(traces.c.session_id.is_not(None), _exists(of_session)))
     return sa.not_(is_met) if comparison.operator == "IS NULL" else is_met
 

@@ -26,7 +26,16 @@ from runnel.domain.trace_metrics import (
 from runnel.domain.traces import SESSION_METADATA, SOURCE_RUN_METADATA, TRACE_NAME_TAG
 from runnel.store.dialects import Dialect
 from runnel.store.metric_values import shown_value
-from runnel.store.schema import assessments, has_cost, spans, trace_metadata, trace_runs, trace_tags, traces
+from runnel.store.schema import (
+    assessments,
+    has_cost,
+    json_number,
+    spans,
+    trace_metadata,
+    trace_runs,
+    trace_tags,
+    traces,
+)
 from runnel.store.statements import Transaction
 
 Condition = sa.ColumnElement[bool]
@@ -169,7 +178,7 @@ def _assessed_number(dialect: Dialect) -> sa.ColumnElement[Any]:
         (value == "false", 0.0),
         (sa.and_(is_text, sa.func.length(value) <= limits.MAX_METRIC_DIMENSION_LENGTH), yes_or_no),
         (is_text, sa.null()),
-        else_=dialect.json_number(value),
+        else_=json_number(value),
     )
 
 

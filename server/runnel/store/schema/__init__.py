@@ -22,6 +22,7 @@ from runnel.store.schema.evaluation_datasets import (
 )
 from runnel.store.schema.issues import issues
 from runnel.store.schema.label_schemas import label_schemas
+from runnel.store.schema.json_number import json_number
 from runnel.store.schema.logged_models import (
     logged_model_metrics,
     logged_model_params,
@@ -90,6 +91,7 @@ __all__ = [
     "is_issue_reference",
     "issues",
     "label_schemas",
+    "json_number",
     "logged_model_metrics",
     "logged_model_params",
     "logged_model_tags",

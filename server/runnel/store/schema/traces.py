@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from runnel.store.schema.base import Id, Text, clustered_table, indexed_value, metadata
+from runnel.store.schema.json_number import json_number
 
 traces = sa.Table(
     "traces",
@@ -233,6 +234,13 @@ sa.Index(
     assessments.c.assessment_type,
     sqlite_where=is_issue_reference(),
     postgresql_where=is_issue_reference(),
+)
+sa.Index(
+    "ix_assessments_number",
+    assessments.c.experiment_id,
+    assessments.c.name,
+    json_number(assessments.c.value),
+    assessments.c.trace_id,
 )
 
 # What is needed to add up tokens and cost while spans come in (see domain/trace_usage.py).
