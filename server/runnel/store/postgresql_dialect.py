@@ -15,6 +15,8 @@ from runnel.store.metric_values import GREATEST_DOUBLE
 class _Json(sa.types.UserDefinedType[Any]):
     """The type ``json``, whose values are never fetched."""
 
+    cache_ok = True
+
     def get_col_spec(self, **options: Any) -> str:
         return "JSON"
 

@@ -30,7 +30,7 @@ from runnel.store.statements import Transaction
 from runnel.store.trace_filters import ATTRIBUTES, KEY_VALUE_TABLES, TraceKeys, filter_conditions, indexed_rows
 from runnel.store.traces import TRACE_COLUMNS, to_trace_infos
 
-_FEW = 6_000
+_FEW = 3_000
 _MAX_PARTITIONS = 50  # more experiments than that, and one sorted query is cheaper than so many walks
 _NEVER_NULL = ("request_id", "experiment_id", "timestamp_ms", "end_time_ms", "status")
 _SCANNING = re.compile(r"LIKE|span|text", re.IGNORECASE)
