@@ -73,6 +73,6 @@ def list_spans(
     rows = tx.rows(SELECT_PAGE, trace_id=key, start=start, span_id=span_id, limit=limit + 1)
     shown = rows[:limit]
     counts: dict[str, int] = dict(tx.rows(COUNT_CHILDREN, trace_id=key, span_ids=[row[0] for row in shown]))
-    found = [SpanSummary(*row, counts.get(row[0], 0)) for row in shown]
+    found = [SpanSummary(*(*row, counts.get(row[0], 0))) for row in shown]
     is_last = len(rows) <= limit
     return found, None if is_last else SpanPosition(found[-1].start_time_unix_nano, found[-1].span_id)
