@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.api_client import Api
-from tests.trace_requests import locations, log_spans, otel_span, start_trace
+from tests.trace_requests import locations, log_spans, new_otel_id, otel_span, start_trace
 
 PATH = "/api/3.0/mlflow/traces/search"
 LONG = "n" * 99
@@ -14,10 +14,6 @@ LONG = "n" * 99
 def found(api: Api, filter_string: str, *experiment_ids: str) -> list[str]:
     answer = api.post(PATH, locations=locations(*experiment_ids), filter=filter_string)
     return [trace["trace_id"] for trace in answer["traces"]]
-
-
-def otel_ids(count: int) -> list[str]:
-    return [f"{number + 1:032x}" for number in range(count)]
 
 
 def test_a_span_that_is_sent_again_is_found_by_what_it_has_now(
@@ -69,16 +65,14 @@ def test_a_deleted_trace_leaves_nothing_to_find(api: Api, experiment_id: str, ot
 def test_long_and_unusual_names_are_found(api: Api, filter_string: str, is_found: bool) -> None:
     experiment_id = api.new_experiment()
     values = {"größe": "groß", "a key_with%": 1, LONG + LONG: 1}
-    (otel_id,) = otel_ids(1)
+    otel_id = new_otel_id()
     log_spans(api, experiment_id, otel_span(otel_id, name=f"{LONG} and a long end", attributes=values))
     assert bool(found(api, filter_string, experiment_id)) == is_found
-    api.post("traces/delete-traces", experiment_id=experiment_id, request_ids=[f"tr-{otel_id}"])
 
 
 def test_among_very_many_names_a_pattern_finds_all_that_match(api: Api) -> None:
     experiment_id = api.new_experiment()
-    spans = [otel_span(f"{2**100 + number:032x}", name=f"name {number:03}", start=number) for number in range(320)]
+    spans = [otel_span(new_otel_id(), name=f"name {number:03}", start=number) for number in range(320)]
     log_spans(api, experiment_id, *spans)
     assert len(found(api, "span.name LIKE 'name 31_'", experiment_id)) == 10
     assert len(found(api, "span.name RLIKE '[05]5$'", experiment_id)) == 64 // 10 + 1
-    api.post("traces/delete-traces", experiment_id=experiment_id, max_timestamp_millis=2**50, max_traces=1000)

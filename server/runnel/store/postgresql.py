@@ -25,7 +25,7 @@ from psycopg import errors
 from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
 from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
 from runnel.store.postgresql_dialect import POSTGRESQL
-from runnel.store.scan_slots import ScanSlots
+from runnel.store.scan_slots import HOW_TO_NARROW, ScanSlots
 from runnel.store.statements import Transaction
 
 T = TypeVar("T")
@@ -121,7 +121,7 @@ class _Connections:
             except errors.QueryCanceled:
                 self._roll_back(connection)
                 raise InvalidParameterValue(
-                    f"The query took longer than {STATEMENT_TIMEOUT_SECONDS} seconds; narrow its filter"
+                    f"The query took longer than {STATEMENT_TIMEOUT_SECONDS} seconds; {HOW_TO_NARROW}"
                 ) from None
             except errors.InvalidRegularExpression as error:
                 self._roll_back(connection)

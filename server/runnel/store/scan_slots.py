@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager
 
 from runnel.domain.errors import TemporarilyUnavailable
 
+# What to do about a query that takes too long: what no index finds is looked for in one row after the other.
+HOW_TO_NARROW = (
+    "narrow its filter: by time (timestamp_ms or start_time > ...), by a tag, a name or a run, or to fewer experiments"
+)
 MAX_WAITING = 32  # before new ones are answered 503: each may take as long as the time limit of a query
 
 

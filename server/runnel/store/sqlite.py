@@ -23,7 +23,7 @@ from runnel.store.dialects import SQLITE
 from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
 from runnel.store.metric_values import shown_json
 from runnel.store.patterns import matches_pattern
-from runnel.store.scan_slots import ScanSlots
+from runnel.store.scan_slots import HOW_TO_NARROW, ScanSlots
 from runnel.store.statements import Transaction
 
 T = TypeVar("T")
@@ -153,9 +153,7 @@ class SqliteDatabase:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 was_urgent = time.monotonic() - started < self._read_timeout
                 limit = URGENT_TIMEOUT_SECONDS if was_urgent else self._read_timeout
-                raise InvalidParameterValue(
-                    f"The query took longer than {limit:g} seconds; narrow its filter"
-                ) from None
+                raise InvalidParameterValue(f"The query took longer than {limit:g} seconds; {HOW_TO_NARROW}") from None
             if "LIKE or GLOB pattern too complex" in str(error):
                 raise InvalidParameterValue(f"A LIKE pattern can have at most {MAX_LIKE_PATTERN_BYTES} bytes") from None
             raise _told(error) from error
