@@ -3,8 +3,9 @@
 Beyond MLflow: a trace that has no name of its own is found by that of its root span; ``trace_id`` and ``state`` are
 other names of ``request_id`` and ``status``; ``name`` and ``run_id`` take lists; ``text`` needs no ``trace.`` before
 it; a span's attribute can be compared with ``=`` and lists, and patterns are matched with its value, where MLflow
-matches them with all that follows its name in the span's JSON; ``end_time`` can be ordered by. A tag or metadata whose key happens to be ``name``,
-``run_id``, ``text`` ... is that tag or metadata, where MLflow takes it for the attribute of that name.
+matches them with all that follows its name in the span's JSON; ``end_time`` can be ordered by. A tag or metadata whose
+key happens to be ``name``, ``run_id``, ``text`` ... is that tag or metadata, where MLflow takes it for the attribute of
+that name.
 """
 
 from __future__ import annotations
