@@ -21,8 +21,8 @@ from runnel.store.schema.evaluation_datasets import (
     evaluation_datasets,
 )
 from runnel.store.schema.issues import issues
-from runnel.store.schema.label_schemas import label_schemas
 from runnel.store.schema.json_number import json_number
+from runnel.store.schema.label_schemas import label_schemas
 from runnel.store.schema.logged_models import (
     logged_model_metrics,
     logged_model_params,
