@@ -70,6 +70,15 @@ def test_long_and_unusual_names_are_found(api: Api, filter_string: str, is_found
     assert bool(found(api, filter_string, experiment_id)) == is_found
 
 
+def test_a_span_of_very_many_attributes_is_found_by_each_of_them(
+    api: Api, experiment_id: str, otel_id: str, trace_id: str
+) -> None:
+    log_spans(api, experiment_id, otel_span(otel_id, attributes={f"key {number}": number for number in range(150)}))
+    assert found(api, "span.attributes.`key 149` = '149'", experiment_id) == [trace_id]
+    assert found(api, "span.attributes.`key 7` = '8'", experiment_id) == []
+    assert found(api, "span.attributes.`key 150` LIKE '%'", experiment_id) == []
+
+
 def test_among_very_many_names_a_pattern_finds_all_that_match(api: Api) -> None:
     experiment_id = api.new_experiment()
     spans = [otel_span(new_otel_id(), name=f"name {number:03}", start=number) for number in range(320)]

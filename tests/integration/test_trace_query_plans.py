@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from runnel.api.otlp import parse_export_request
+from runnel.api.otlp_bodies import PROTOBUF, parse_export_request
 from runnel.domain.assessments import Assessment, AssessmentSource, Feedback
+from runnel.domain.model_prices import ModelPrices
 from runnel.domain.traces import MlflowExperimentLocation, TraceInfo, TraceLocation
 from runnel.store import experiments, trace_ingestion, trace_search
 from runnel.store.dialects import SQLITE
@@ -21,7 +22,7 @@ from runnel.store.migrations import prepare_sqlite
 from runnel.store.sqlite import connect
 from runnel.store.statements import Transaction
 from tests.integration.test_query_plans import Filled, Recorder
-from tests.trace_requests import PROTOBUF, START_MS, export_request, new_otel_id, otel_span
+from tests.trace_requests import START_MS, export_request, new_otel_id, otel_span
 
 PAGE = 20
 RARE = 5  # the oldest traces have what no other has
@@ -49,7 +50,7 @@ class FilledTraces(Filled):
             otel_span(otel_id, 1, name="root", start=start, end=start + 50, status=1),
             otel_span(otel_id, 2, 1, name=kind, start=start, status=2 if kind == "rare" else 1, attributes=attributes),
         ]
-        contents = parse_export_request(export_request(*spans).SerializeToString(), PROTOBUF)
+        contents = parse_export_request(export_request(*spans).SerializeToString(), PROTOBUF, ModelPrices({}))
         trace_ingestion.log_spans(self.tx, experiment_id, contents, _location)
         source = AssessmentSource("HUMAN", "me")
         values = {kind: True, "score": -1 if kind == "rare" else number % 10}

@@ -17,7 +17,15 @@ from runnel.domain.errors import InvalidParameterValue, RequestTooLarge
 from runnel.domain.limits import INT64_MAX
 from runnel.domain.model_prices import ModelPrices
 from runnel.domain.otel_conventions import translate
-from runnel.domain.spans import COST, REQUEST_ID, STATUS_CODE_NAMES, SpanContent, decoded, telling_attributes
+from runnel.domain.spans import (
+    COST,
+    REQUEST_ID,
+    STATUS_CODE_NAMES,
+    SpanContent,
+    decoded,
+    searched_keys,
+    telling_attributes,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -114,6 +122,7 @@ def span_content(span: Span, resource: Mapping[str, Any], prices: ModelPrices, c
         attributes=telling_attributes(attributes, is_root=parent is None),
         content=content,
         resource=resource,
+        searched_keys=searched_keys(attributes),
     )
 
 

@@ -14,6 +14,7 @@ from runnel.domain.spans import SpanContent
 
 # Spans are read by Python, which does one thing at a time; each reading may need several times the memory of the body.
 PARSES_AT_ONCE = 2
+_KEY_BYTES = 64  # of memory, for a key of a few letters that no other span has
 # So short a body is read in less time than it takes to have a thread do it.
 SHORT_BODY_BYTES = 32 * 1024
 
@@ -39,5 +40,5 @@ class SpanIntake:
                 held.add(len(body))
             contents = await asyncio.to_thread(otlp_bodies.parse_export_request, body, content_type, self._prices)
         # They stay until they are written, and may be longer than the body.
-        held.add(sum(len(content.content) for content in contents))
+        held.add(sum(len(content.content) + _KEY_BYTES * len(content.searched_keys) for content in contents))
         return contents

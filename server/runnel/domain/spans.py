@@ -10,6 +10,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from runnel.domain import limits
@@ -62,10 +63,38 @@ class SpanContent(NamedTuple):
     attributes: dict[str, str]  # what ``telling_attributes`` leaves, each value as JSON
     content: str  # the whole span as MLflow keeps it, as JSON
     resource: Mapping[str, Any]  # the attributes of what made the span
+    searched_keys: tuple[str, ...] = ()  # those of all attributes by which the span is found
 
     @property
     def status(self) -> str:
         return _STATUS_NAMES[self.status_code]
+
+
+# Most spans have these: who looks for one of them walks through the traces anyway.
+UNSEARCHED_KEYS = frozenset(
+    {
+        "mlflow.spanFunctionName",
+        "mlflow.spanInputs",
+        "mlflow.spanOutputs",
+        "mlflow.spanType",
+        "mlflow.traceRequestId",
+    }
+)
+MAX_SEARCHED_KEYS = 100  # of one span
+SEARCHED_LENGTH = 100  # of a key
+ANY_KEY = ("",)  # of a span with more keys: it may have the one that is looked for
+
+
+@lru_cache(maxsize=256)
+def _shared(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The same keys, held once for all spans that have them."""
+    return keys
+
+
+def searched_keys(attributes: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys of attributes by which a span is found, of long ones the beginning."""
+    keys = tuple([key[:SEARCHED_LENGTH] for key in attributes if key not in UNSEARCHED_KEYS])
+    return _shared(keys) if len(keys) <= MAX_SEARCHED_KEYS else ANY_KEY
 
 
 # What a trace and the columns of a span take from attributes.

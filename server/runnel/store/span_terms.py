@@ -12,22 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from runnel.domain.filters import Comparison
-from runnel.domain.spans import SPAN_TYPE, SpanContent, text_attribute
+from runnel.domain.spans import ANY_KEY, SPAN_TYPE, UNSEARCHED_KEYS, SpanContent, text_attribute
 from runnel.store.dialects import Dialect
 from runnel.store.filters import matches
 from runnel.store.schema import INDEXED_VALUE_LENGTH, span_terms
 from runnel.store.statements import RowsStatement, Statement, Transaction
 
-# Most spans have these: who looks for one of them walks through the traces anyway.
-UNINDEXED_ATTRIBUTES = frozenset(
-    {
-        "mlflow.spanFunctionName",
-        "mlflow.spanInputs",
-        "mlflow.spanOutputs",
-        "mlflow.spanType",
-        "mlflow.traceRequestId",
-    }
-)
+# Rows that are written at a time: their number is bounded by that of the attributes in a request alone.
+_ROWS_AT_ONCE = 5_000
 # Of a kind with more values than this, a search for a pattern does not look up which of them match.
 _MAX_VALUES = 300
 _MAX_EXPERIMENTS = 20
@@ -67,14 +59,17 @@ def write_terms(
         span_type = text_attribute(span, SPAN_TYPE)
         if span_type is not None:
             terms.add(("type", span_type))
-        terms.update([("attribute", key) for key in span.attributes.keys() - UNINDEXED_ATTRIBUTES])
-    rows = {
-        (keys[trace_id], kind, value[:INDEXED_VALUE_LENGTH], experiments[trace_id])
-        for trace_id, terms in by_trace.items()
-        for kind, value in terms
-    }
+        terms.update([("attribute", key) for key in span.searched_keys])
     # In the order of the key: the rows lie beside each other, and two servers lock them in the same order.
-    tx.write_rows(INSERT_TERMS, sorted(rows))
+    rows: list[tuple[int, str, str, int]] = []
+    for trace_id in sorted(by_trace, key=keys.__getitem__):
+        key, experiment_id = keys[trace_id], experiments[trace_id]
+        cut = {(kind, value[:INDEXED_VALUE_LENGTH]) for kind, value in by_trace[trace_id]}
+        rows += [(key, kind, value, experiment_id) for kind, value in sorted(cut)]
+        if len(rows) >= _ROWS_AT_ONCE:
+            tx.write_rows(INSERT_TERMS, rows)
+            rows = []
+    tx.write_rows(INSERT_TERMS, rows)
 
 
 def traces_with(tx: Transaction, experiment_ids: Sequence[int], comparison: Comparison) -> sa.Select[tuple[int]] | None:
@@ -82,7 +77,9 @@ def traces_with(tx: Transaction, experiment_ids: Sequence[int], comparison: Comp
     key = comparison.key
     if key.startswith("attributes."):
         name = key.removeprefix("attributes.")
-        return None if name in UNINDEXED_ATTRIBUTES else _rows(tx.dialect, experiment_ids, "attribute", [name])
+        if name in UNSEARCHED_KEYS:
+            return None
+        return _rows(tx.dialect, experiment_ids, "attribute", [name, *ANY_KEY])
     if key not in ("name", "type", "status"):
         return None
     values: Sequence[str] | None

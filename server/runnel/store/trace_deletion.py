@@ -61,7 +61,16 @@ DELETES = [
     DELETE_ITEMS,
     *[
         _delete(table, "trace_id")
-        for table in (spans, span_terms, assessments, trace_tags, trace_metadata, trace_runs, trace_prompts, trace_usage)
+        for table in (
+            spans,
+            span_terms,
+            assessments,
+            trace_tags,
+            trace_metadata,
+            trace_runs,
+            trace_prompts,
+            trace_usage,
+        )
     ],
     _delete(traces, "id"),
 ]
