@@ -148,7 +148,7 @@ def filters() -> list[str]:
         found += _numbers(column, times)
     found += _numbers("execution_time", ["300", "0", "200"])
     found += _numbers("trace.execution_time_ms", ["100"])
-    found += [f"run_id {rest}" for rest in ("= '$run0'", "= '$run1'", "!= '$run0'", "= 'none'", "LIKE '%a%'")]
+    found += [f"run_id {rest}" for rest in ("= '$run0'", "= '$run1'", "!= '$run0'", "= 'none'", "LIKE '$run0%'")]
     found += ["run_id IS NULL", "run_id IS NOT NULL", "metadata.`mlflow.sourceRun` = '$run0'"]
     found += [*_texts("tags.colour", _VALUES, absence=True), *_texts("tag.`k ey`", ["x"], absence=True)]
     found += [*_texts("tags.my.key", ["10"]), *_texts("tags.`mlflow.traceName`", names, absence=True)]
