@@ -20,7 +20,3 @@ def upgrade() -> None:
         sqlite_where=HAS_COST,
         postgresql_where=HAS_COST,
     )
-
-
-def downgrade() -> None:
-    op.drop_index("ix_spans_cost", table_name="spans")
