@@ -68,7 +68,7 @@ from runnel.store.schema.tracking import (
     tags,
 )
 
-HEAD_REVISION = "0006"
+HEAD_REVISION = "0007"
 
 __all__ = [
     "HEAD_REVISION",
