@@ -17,7 +17,6 @@ from runnel.domain.errors import TemporarilyUnavailable
 MAX_HELD_BYTES = 128 * 1024 * 1024
 SMALL_BYTES = 64 * 1024
 _PIECE_BYTES = 256 * 1024
-_FIRST_ITEMS = 50
 
 
 class JsonAnswer(NamedTuple):
@@ -33,11 +32,12 @@ def write_answer(answer: Any) -> JsonAnswer:
         pieces = list(_pieces(answer))
     else:
         pieces = [render_json(answer)]
-    return JsonAnswer(pieces, sum(map(len, pieces)))
+    length = sum(map(len, pieces))
+    return JsonAnswer(pieces if length > SMALL_BYTES else [b"".join(pieces)], length)
 
 
 def _is_long(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > _FIRST_ITEMS
+    return isinstance(value, list) and len(value) > 1
 
 
 def _pieces(answer: dict[str, Any]) -> Iterator[bytes]:
@@ -58,7 +58,7 @@ def _pieces(answer: dict[str, Any]) -> Iterator[bytes]:
 
 def _pieces_of_list(items: list[Any]) -> Iterator[bytes]:
     """The items, some at a time, without the brackets around them."""
-    start, count = 0, _FIRST_ITEMS
+    start, count = 0, 1
     while start < len(items):
         piece = render_json(items[start : start + count])[1:-1]
         items[start : start + count] = [None] * len(items[start : start + count])

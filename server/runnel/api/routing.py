@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runnel.api.answers import JsonAnswer, write_answer
+from runnel.api.answers import SMALL_BYTES, JsonAnswer, write_answer
 from runnel.api.services import Services
 from runnel.api.wire import RequestParser, parse_json_object, refuse_nul
 from runnel.config import Settings
@@ -296,11 +296,13 @@ async def _send_json(send: Send, status: int, answer: JsonAnswer, headers: Itera
         "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % answer.length), *headers],
     }
     await send(start)
-    pieces = answer.pieces
-    pieces.reverse()
-    while pieces:
-        body = pieces.pop()  # what has been sent is let go of
-        await send({"type": "http.response.body", "body": body, "more_body": bool(pieces)})
+    if answer.length <= SMALL_BYTES:
+        await send({"type": "http.response.body", "body": answer.pieces[0]})
+        return
+    answer.pieces.reverse()
+    while answer.pieces:  # what has been sent is let go of
+        await send({"type": "http.response.body", "body": answer.pieces.pop(), "more_body": True})
+    await send({"type": "http.response.body"})  # waits until the client has taken most of it
 
 
 async def send_error(send: Send, error: MlflowError) -> None:
