@@ -17,6 +17,7 @@ from runnel import http_protocol
 from runnel.http_protocol import BoundedHttpProtocol
 
 SILENCE_SECONDS = 0.3
+LARGE = 50_000_000
 ANSWER_SECONDS = 2.0  # of the path /slow: longer than any silence
 
 HOST = b"Host: localhost\r\n"
@@ -53,6 +54,31 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         server.should_exit = True
         thread.join(10)
         listener.close()
+
+
+def send_large_body(port: int) -> socket.socket:
+    """A connection that is to be answered with far more than the system keeps for a client that does not read."""
+    connection = socket.socket()
+    connection.settimeout(10)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % LARGE + b"x" * LARGE)
+    return connection
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_let_go(port: int) -> None:
+    with send_large_body(port) as connection:
+        time.sleep(8 * SILENCE_SECONDS)
+        assert len(received(connection)) < LARGE / 2
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(port: int) -> None:
+    with send_large_body(port) as connection:
+        taken = 0
+        while taken < LARGE:
+            taken += len(connection.recv(500_000))
+            time.sleep(0.002)
+        assert LARGE <= taken < LARGE + 1_000
 
 
 def received(connection: socket.socket) -> bytes:
