@@ -6,8 +6,8 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# A client from which the server waits for bytes may be silent for this long, or twice that. (Between two requests it
-# may be for a shorter time, which is uvicorn's to watch.)
+# A client from which the server waits for bytes may be silent for this long, or twice that, and so may one that takes
+# nothing of its answer. (Between two requests it may be for a shorter time, which is uvicorn's to watch.)
 MAX_SILENCE_SECONDS = 90
 MAX_HEAD_BYTES = 64 * 1024
 MAX_PIPELINED_REQUESTS = 100
@@ -24,11 +24,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._incomplete_bytes = 0
         self._was_silent = False
+        self._unsent_bytes = 0
         self._silence_timer = self.loop.call_later(MAX_SILENCE_SECONDS, self._close_if_silent)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._silence_timer.cancel()
         super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        self._unsent_bytes = 0
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         self._was_silent = False
@@ -58,8 +63,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _close_if_silent(self) -> None:
         # There is no cycle before the first request, whatever its type says.
         is_awaited = self.cycle is None or self.cycle.response_complete or self.cycle.more_body  # type: ignore[redundant-expr]
-        if is_awaited and self._was_silent and not self.flow.read_paused:
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if unsent_bytes and unsent_bytes == self._unsent_bytes:
+            self.transport.abort()  # to close it would wait until all has been sent
+            return
+        if not unsent_bytes and is_awaited and self._was_silent and not self.flow.read_paused:
             self.transport.close()
             return
+        self._unsent_bytes = unsent_bytes
         self._was_silent = True
         self._silence_timer = self.loop.call_later(MAX_SILENCE_SECONDS, self._close_if_silent)

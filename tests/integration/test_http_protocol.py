@@ -17,6 +17,7 @@ from runnel import http_protocol
 from runnel.http_protocol import BoundedHttpProtocol
 
 SILENCE_SECONDS = 0.3
+LARGE = 20_000_000  # bytes of the answer of the path /large
 ANSWER_SECONDS = 2.0  # of the path /slow: longer than any silence
 
 HOST = b"Host: localhost\r\n"
@@ -33,6 +34,8 @@ async def answer_with_body(scope: Scope, receive: Receive, send: Send) -> None:
         more_body = message["more_body"]
     if scope["path"] == "/slow":
         await asyncio.sleep(ANSWER_SECONDS)
+    if scope["path"] == "/large":
+        body = b"x" * LARGE
     length = str(len(body)).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
     await send({"type": "http.response.body", "body": body})
@@ -53,6 +56,31 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         server.should_exit = True
         thread.join(10)
         listener.close()
+
+
+def ask_for_a_large_answer(port: int) -> socket.socket:
+    """A connection that is answered with far more than the system keeps for a client that does not read."""
+    connection = socket.socket()
+    connection.settimeout(10)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(b"GET /large HTTP/1.1\r\n" + HOST + b"\r\n")
+    return connection
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_let_go(port: int) -> None:
+    with ask_for_a_large_answer(port) as connection:
+        time.sleep(8 * SILENCE_SECONDS)
+        assert len(received(connection)) < LARGE / 2
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(port: int) -> None:
+    with ask_for_a_large_answer(port) as connection:
+        taken = 0
+        while taken < LARGE:
+            taken += len(connection.recv(500_000))
+            time.sleep(0.002)
+        assert LARGE <= taken < LARGE + 1_000
 
 
 def received(connection: socket.socket) -> bytes:

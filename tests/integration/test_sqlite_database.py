@@ -165,18 +165,6 @@ def test_a_like_pattern_that_takes_long_with_every_row_has_a_time_limit_too(tmp_
     asyncio.run(scenario())
 
 
-def test_a_like_pattern_has_a_greatest_length(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with opened(tmp_path) as database:
-            sql = "SELECT 'x' LIKE ?"
-            accepted, refused = "é" * 500, "é" * 500 + "x"
-            assert await database.read(lambda tx: tx.connection.execute(sql, (accepted,)).fetchone()) == (0,)
-            with pytest.raises(InvalidParameterValue, match="A LIKE pattern can have at most 1000 bytes"):
-                await database.read(lambda tx: tx.connection.execute(sql, (refused,)).fetchone())
-
-    asyncio.run(scenario())
-
-
 def test_writes_and_short_reads_go_on_beside_endless_queries(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path, read_timeout=1) as database:

@@ -1,4 +1,4 @@
-"""The regular expressions of RLIKE."""
+"""The patterns of LIKE and the regular expressions of RLIKE."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import time
 import pytest
 
 from runnel.domain.errors import InvalidParameterValue
-from runnel.store.patterns import MAX_PATTERN_LENGTH, MAX_TEXT_LENGTH, check_pattern, matches_pattern
+from runnel.store.patterns import (
+    MAX_PATTERN_LENGTH,
+    MAX_TEXT_LENGTH,
+    check_like_pattern,
+    check_pattern,
+    matches_pattern,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +62,9 @@ def test_no_pattern_takes_long(pattern: str) -> None:
 def test_of_a_very_long_text_the_beginning_is_looked_at() -> None:
     assert matches_pattern("b", "a" * (MAX_TEXT_LENGTH - 1) + "b") is True
     assert matches_pattern("b", "a" * MAX_TEXT_LENGTH + "b") is False
+
+
+def test_a_like_pattern_has_a_greatest_length() -> None:
+    check_like_pattern("é" * 500)
+    with pytest.raises(InvalidParameterValue, match="A LIKE pattern can have at most 1000 bytes"):
+        check_like_pattern("é" * 500 + "x")

@@ -27,6 +27,10 @@ from runnel.store.statements import Transaction
 STAGES: dict[str, tuple[str, ...]] = {"ACTIVE_ONLY": (ACTIVE,), "DELETED_ONLY": (DELETED,), "ALL": (ACTIVE, DELETED)}
 
 
+# More of them on one page are read in their turn, as long searches are.
+MANY_RESULTS = 1_000
+
+
 class Empty(TypedDict):
     """An answer without fields."""
 
@@ -97,6 +101,11 @@ def search_experiments(
     if next_page_token:
         answer["next_page_token"] = next_page_token
     return answer
+
+
+def search_may_scan(filter: str, order_by: list[str], max_results: int, **_: object) -> bool:
+    """Whether a search may have to look at every experiment, or at very many."""
+    return bool(filter or order_by) or max_results > MANY_RESULTS
 
 
 def update_experiment(tx: Transaction, experiment_id: str, new_name: str) -> Empty:

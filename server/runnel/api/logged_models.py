@@ -112,6 +112,11 @@ def search_logged_models(
     return answer
 
 
+def search_may_scan(filter: str, datasets: list[DatasetFilter], order_by: list[OrderBy], **_: object) -> bool:
+    """Whether a search may have to look at every model of its experiments."""
+    return bool(filter or datasets or order_by)
+
+
 def set_logged_model_tags(
     tx: Transaction,
     model_id: str,

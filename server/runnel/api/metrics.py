@@ -86,7 +86,10 @@ def get_metric_history_bulk_interval(
     end_step: int | None = None,
     max_results: int = limits.MAX_SAMPLED_POINTS_PER_RUN,
 ) -> MetricsAnswer:
-    """A sample of the series of up to 100 runs: at most ``max_results`` points of each between two steps."""
+    """A sample of the series of up to 100 runs: at most ``max_results`` points of each between two steps.
+
+    There is one page only, as in MLflow: of many runs it has fewer points of each.
+    """
     limit = limits.MAX_RUNS_PER_METRIC_HISTORY
     if len(run_ids) > limit:
         raise InvalidParameterValue(
@@ -103,4 +106,10 @@ def get_metric_history_bulk_interval(
         raise InvalidParameterValue(
             f"end_step must be greater than start_step. Found start_step={start_step} and end_step={end_step}."
         )
-    return {"metrics": metrics.sample_metric_history(tx, run_ids, metric_key, start_step, end_step, max_results)}
+    size = min(max_results, limits.MAX_SAMPLED_POINTS // max(1, len(run_ids)))
+    return {"metrics": metrics.sample_metric_history(tx, run_ids, metric_key, start_step, end_step, size)}
+
+
+def sampling_may_scan(**_: object) -> bool:
+    """Every point between the two steps is looked at."""
+    return True

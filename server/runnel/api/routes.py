@@ -42,8 +42,12 @@ ROUTES: list[Endpoint] = [
     command("POST", "/2.0/mlflow/experiments/create", experiments.create_experiment),
     query("GET", "/2.0/mlflow/experiments/get", experiments.get_experiment),
     query("GET", "/2.0/mlflow/experiments/get-by-name", experiments.get_experiment_by_name),
-    query("GET", "/2.0/mlflow/experiments/search", experiments.search_experiments),
-    query("POST", "/2.0/mlflow/experiments/search", experiments.search_experiments),
+    query(
+        "GET", "/2.0/mlflow/experiments/search", experiments.search_experiments, may_scan=experiments.search_may_scan
+    ),
+    query(
+        "POST", "/2.0/mlflow/experiments/search", experiments.search_experiments, may_scan=experiments.search_may_scan
+    ),
     command("POST", "/2.0/mlflow/experiments/update", experiments.update_experiment),
     command("POST", "/2.0/mlflow/experiments/delete", experiments.delete_experiment),
     command("POST", "/2.0/mlflow/experiments/restore", experiments.restore_experiment),
@@ -56,7 +60,7 @@ ROUTES: list[Endpoint] = [
     command("POST", "/2.0/mlflow/runs/update", runs.update_run),
     command("POST", "/2.0/mlflow/runs/delete", runs.delete_run),
     command("POST", "/2.0/mlflow/runs/restore", runs.restore_run),
-    query("POST", "/2.0/mlflow/runs/search", runs.search_runs),
+    query("POST", "/2.0/mlflow/runs/search", runs.search_runs, may_scan=runs.search_may_scan),
     command("POST", "/2.0/mlflow/runs/log-metric", metrics.log_metric, grouped=True),
     command("POST", "/2.0/mlflow/runs/log-parameter", runs.log_param, grouped=True),
     command("POST", "/2.0/mlflow/runs/log-batch", runs.log_batch, grouped=True),
@@ -67,7 +71,12 @@ ROUTES: list[Endpoint] = [
     command("POST", "/2.0/mlflow/runs/log-model", runs.log_model),
     # Logged models
     command("POST", "/2.0/mlflow/logged-models", logged_models.create_logged_model),
-    query("POST", "/2.0/mlflow/logged-models/search", logged_models.search_logged_models),
+    query(
+        "POST",
+        "/2.0/mlflow/logged-models/search",
+        logged_models.search_logged_models,
+        may_scan=logged_models.search_may_scan,
+    ),
     query("GET", "/2.0/mlflow/logged-models/{model_id}", logged_models.get_logged_model),
     command("PATCH", "/2.0/mlflow/logged-models/{model_id}", logged_models.finalize_logged_model),
     command("DELETE", "/2.0/mlflow/logged-models/{model_id}", logged_models.delete_logged_model),
@@ -85,7 +94,12 @@ ROUTES: list[Endpoint] = [
     # Metrics
     query("GET", "/2.0/mlflow/metrics/get-history", metrics.get_metric_history),
     query("GET", "/2.0/mlflow/metrics/get-history-bulk", metrics.get_metric_history_bulk),
-    query("GET", "/2.0/mlflow/metrics/get-history-bulk-interval", metrics.get_metric_history_bulk_interval),
+    query(
+        "GET",
+        "/2.0/mlflow/metrics/get-history-bulk-interval",
+        metrics.get_metric_history_bulk_interval,
+        may_scan=metrics.sampling_may_scan,
+    ),
     # Artifacts
     query("GET", "/2.0/mlflow-artifacts/artifacts", artifacts.list_artifacts),
     query("GET", "/2.0/mlflow-artifacts/artifacts/{artifact_path:path}", artifacts.download_artifact),
@@ -120,8 +134,8 @@ ROUTES: list[Endpoint] = [
     command("DELETE", "/2.0/mlflow/traces/{request_id}/tags", traces.delete_trace_tag_v2),
     command("POST", "/2.0/mlflow/traces/link-to-run", traces.link_traces_to_run),
     command("POST", "/2.0/mlflow/traces/link-prompts", traces_v2.link_prompts_to_trace),
-    query("POST", "/3.0/mlflow/traces/search", trace_search.search_traces_v3),
-    query("GET", "/2.0/mlflow/traces", trace_search.search_traces),
+    query("POST", "/3.0/mlflow/traces/search", trace_search.search_traces_v3, may_scan=trace_search.search_may_scan),
+    query("GET", "/2.0/mlflow/traces", trace_search.search_traces, may_scan=trace_search.search_may_scan),
     query("POST", "/3.0/mlflow/traces/metrics", trace_metrics.query_trace_metrics),
     query(
         "POST",
@@ -142,8 +156,18 @@ ROUTES: list[Endpoint] = [
     command("DELETE", "/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}", assessments.delete_assessment),
     # Evaluation datasets
     command("POST", "/3.0/mlflow/datasets/create", evaluation_datasets.create_dataset),
-    query("GET", "/3.0/mlflow/datasets/search", evaluation_datasets.search_evaluation_datasets),
-    query("POST", "/3.0/mlflow/datasets/search", evaluation_datasets.search_evaluation_datasets),
+    query(
+        "GET",
+        "/3.0/mlflow/datasets/search",
+        evaluation_datasets.search_evaluation_datasets,
+        may_scan=evaluation_datasets.search_may_scan,
+    ),
+    query(
+        "POST",
+        "/3.0/mlflow/datasets/search",
+        evaluation_datasets.search_evaluation_datasets,
+        may_scan=evaluation_datasets.search_may_scan,
+    ),
     query("GET", "/3.0/mlflow/datasets/{dataset_id}", evaluation_datasets.get_dataset),
     command("DELETE", "/3.0/mlflow/datasets/{dataset_id}", evaluation_datasets.delete_dataset),
     command("PATCH", "/3.0/mlflow/datasets/{dataset_id}/tags", evaluation_datasets.set_dataset_tags),

@@ -21,8 +21,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from runnel.api.answers import SMALL_BYTES, JsonAnswer, write_answer
 from runnel.api.services import Services
-from runnel.api.wire import RequestParser, parse_json_object, refuse_nul, render_json
+from runnel.api.wire import RequestParser, parse_json_object, refuse_nul
 from runnel.config import Settings
 from runnel.domain.errors import (
     EndpointNotFound,
@@ -65,6 +66,8 @@ class Endpoint:
     # Short and frequent: such commands may share a transaction, in the order of their runs, and none of them reads what
     # another one writes later (see ``Transaction.write_later``).
     grouped: bool = False
+    # Tells by the arguments whether a query may have to look at every row; of those, few run at a time.
+    may_scan: Callable[..., bool] | None = None
 
     @property
     def name(self) -> str:
@@ -81,22 +84,32 @@ class Endpoint:
 
 
 def _endpoint(
-    kind: Literal["query", "command"], method: str, path: str, function: Any, bare: bool, grouped: bool = False
+    kind: Literal["query", "command"], method: str, path: str, function: Any, bare: bool, **more: Any
 ) -> Endpoint:
     parser = RequestParser(function, GIVEN_TYPES)
-    return Endpoint(kind, method, path, function, parser, inspect.iscoroutinefunction(function), bare, grouped)
+    return Endpoint(kind, method, path, function, parser, inspect.iscoroutinefunction(function), bare, **more)
 
 
-def query(method: str, path: str, function: Callable[..., Any], *, bare: bool = False) -> Endpoint:
-    """An endpoint that only reads. ``bare``: it answers at this path itself, not below /api and /ajax-api."""
-    return _endpoint("query", method, path, function, bare)
+def query(
+    method: str,
+    path: str,
+    function: Callable[..., Any],
+    *,
+    bare: bool = False,
+    may_scan: Callable[..., bool] | None = None,
+) -> Endpoint:
+    """An endpoint that only reads. ``bare``: it answers at this path itself, not below /api and /ajax-api.
+
+    ``may_scan`` is given the arguments of the function, and tells whether it may have to look at every row.
+    """
+    return _endpoint("query", method, path, function, bare, may_scan=may_scan)
 
 
 def command(
     method: str, path: str, function: Callable[..., Any], *, bare: bool = False, grouped: bool = False
 ) -> Endpoint:
     """An endpoint that writes. ``grouped``: it is short and frequent, and may share its transaction with others."""
-    return _endpoint("command", method, path, function, bare, grouped)
+    return _endpoint("command", method, path, function, bare, grouped=grouped)
 
 
 class Router:
@@ -174,10 +187,14 @@ class Dispatcher:
             return
         if isinstance(answer, Response):
             await answer(scope, receive, send)
-        else:
-            await _send_json(send, 200, render_json(answer))
+            return
+        try:
+            with self._services.answers.hold(answer.length):
+                await _send_json(send, 200, answer)
+        except TemporarilyUnavailable as error:
+            await send_error(send, error)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Any:
+    async def _answer(self, scope: Scope, receive: Receive) -> Response | JsonAnswer:
         path: str = scope["path"]
         if self._prefix and path.startswith(f"{self._prefix}/"):
             path = path[len(self._prefix) :]
@@ -201,16 +218,19 @@ class Dispatcher:
         if endpoint.is_async:
             for name, type_ in parser.given.items():
                 arguments[name] = Request(scope, receive) if type_ is Request else self._services
-            return await endpoint.function(**arguments)
+            answer = await endpoint.function(**arguments)
+            return answer if isinstance(answer, Response) else write_answer(answer)
         for name, type_ in parser.given.items():
             if type_ is Settings:
                 arguments[name] = self._services.settings
-        call = partial(endpoint.function, **arguments)
         database = self._services.database
         if endpoint.kind == "query":
-            return await database.read(call)
+            may_scan = endpoint.may_scan is not None and endpoint.may_scan(**arguments)
+            query = partial(_write_answer_of, endpoint.function, arguments)
+            return await database.read(query, may_scan=may_scan)
+        call = partial(endpoint.function, **arguments)
         is_short = endpoint.grouped and len(body) <= MAX_GROUPED_BYTES
-        return await database.write(call, arguments.get("run_id", "") if is_short else None)
+        return write_answer(await database.write(call, arguments.get("run_id", "") if is_short else None))
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         bodies = self._services.bodies
@@ -224,6 +244,10 @@ class Dispatcher:
             raise ClientDisconnect
         bodies.check_length(len(body))
         return body
+
+
+def _write_answer_of(function: Callable[..., Any], arguments: dict[str, Any], tx: Transaction) -> JsonAnswer:
+    return write_answer(function(tx, **arguments))
 
 
 class JsonValueCount:
@@ -265,14 +289,20 @@ def _check_content_type(scope: Scope) -> None:
     raise InvalidParameterValue("Bad Request. Content-Type header is missing.")
 
 
-async def _send_json(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+async def _send_json(send: Send, status: int, answer: JsonAnswer, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
     start = {
         "type": "http.response.start",
         "status": status,
-        "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers],
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % answer.length), *headers],
     }
     await send(start)
-    await send({"type": "http.response.body", "body": body})
+    if answer.length <= SMALL_BYTES:
+        await send({"type": "http.response.body", "body": answer.pieces[0]})
+        return
+    answer.pieces.reverse()
+    while answer.pieces:  # what has been sent is let go of
+        await send({"type": "http.response.body", "body": answer.pieces.pop(), "more_body": True})
+    await send({"type": "http.response.body"})  # waits until the client has taken most of it
 
 
 async def send_error(send: Send, error: MlflowError) -> None:
@@ -283,8 +313,8 @@ async def send_error(send: Send, error: MlflowError) -> None:
             headers.append((b"allow", ", ".join(error.allowed).encode()))
         case TemporarilyUnavailable():
             headers.append((b"retry-after", RETRY_AFTER_SECONDS))
-    body = render_json({"error_code": error.error_code, "message": _encodable(error.message)})
-    await _send_json(send, error.http_status, body, headers)
+    answer = write_answer({"error_code": error.error_code, "message": _encodable(error.message)})
+    await _send_json(send, error.http_status, answer, headers)
 
 
 def _encodable(text: str) -> str:

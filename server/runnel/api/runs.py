@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import NotRequired, TypedDict
 
 import orjson
 
-from runnel.api.experiments import STAGES, Empty, parse_experiment_ids
+from runnel.api.experiments import MANY_RESULTS, STAGES, Empty, parse_experiment_ids
 from runnel.api.wire import RunId
 from runnel.artifacts import locations
 from runnel.domain import limits
@@ -32,6 +33,8 @@ from runnel.store import datasets as dataset_store
 from runnel.store import logged_models, run_search, runs
 from runnel.store import metrics as metric_store
 from runnel.store.statements import Transaction
+
+_INDEXED_ORDER = re.compile(r"\s*(metrics?\.|(attributes?\.)?start_time\b)", re.IGNORECASE)
 
 
 class RunAnswer(TypedDict):
@@ -111,6 +114,12 @@ def search_runs(
     if next_page_token:
         answer["next_page_token"] = next_page_token
     return answer
+
+
+def search_may_scan(filter: str, order_by: list[str], max_results: int, **_: object) -> bool:
+    """Whether a search may have to look at every run of its experiments, or at very many."""
+    is_indexed = not order_by or _INDEXED_ORDER.match(order_by[0]) is not None
+    return bool(filter) or not is_indexed or max_results > MANY_RESULTS
 
 
 def log_param(tx: Transaction, run_id: RunId, key: str, value: str = "") -> Empty:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from runnel.api.answers import AnswerMemory
 from runnel.api.artifact_threads import ArtifactThreads
 from runnel.api.readiness import Readiness
 from runnel.api.request_bodies import BodyMemory
@@ -30,3 +31,4 @@ class Services:
     upload_slots: asyncio.Semaphore
     span_intake: SpanIntake
     readiness: Readiness = field(default_factory=Readiness)
+    answers: AnswerMemory = field(default_factory=AnswerMemory)

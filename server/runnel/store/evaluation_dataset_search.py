@@ -15,6 +15,7 @@ from runnel.domain.filters import Comparison, Ordering, parse_filter, parse_orde
 from runnel.store.dialects import Dialect
 from runnel.store.evaluation_datasets import DATASET_COLUMNS, to_datasets
 from runnel.store.filters import SortKey, behind, matches
+from runnel.store.page_sizes import gather_page
 from runnel.store.schema import (
     INDEXED_VALUE_LENGTH,
     evaluation_dataset_experiments,
@@ -55,11 +56,9 @@ def search_datasets(
     if page_token:
         query = query.where(behind(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
     rows = tx.rows(query.order_by(*[key.order() for key in keys]).limit(max_results + 1))
-    next_token = None
-    if len(rows) > max_results:
-        rows = rows[:max_results]
-        next_token = page_tokens.encode_page_token(rows[-1][len(DATASET_COLUMNS) :], identity)
-    return to_datasets(tx, [row[: len(DATASET_COLUMNS)] for row in rows]), next_token
+    width = len(DATASET_COLUMNS)
+    found, last = gather_page(rows, max_results, lambda some: to_datasets(tx, [row[:width] for row in some]))
+    return found, page_tokens.encode_page_token(last[width:], identity) if last else None
 
 
 def _condition(dialect: Dialect, comparison: Comparison) -> sa.ColumnElement[bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +28,7 @@ from runnel.domain.filter_grammars import EXPERIMENTS
 from runnel.domain.filters import Comparison, Ordering, parse_filter, parse_order_by
 from runnel.store.dialects import Dialect
 from runnel.store.filters import SortKey, behind, matches
+from runnel.store.page_sizes import gather_page, rows_of_page
 from runnel.store.schema import experiment_tags, experiments, runs
 from runnel.store.statements import Statement, Transaction
 
@@ -276,12 +278,10 @@ def search_experiments(
     identity = ("experiments", tuple(stages), comparisons, tuple(ordering))
     if page_token:
         query = query.where(behind(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
-    rows = tx.rows(query.order_by(*[key.order() for key in keys]).limit(max_results + 1))
-    next_token = None
-    if len(rows) > max_results:
-        rows = rows[:max_results]
-        next_token = page_tokens.encode_page_token(rows[-1][len(_COLUMNS) :], identity)
-    return _to_experiments(tx, rows), next_token
+    query = query.order_by(*[key.order() for key in keys]).limit(max_results + 1)
+    rows = rows_of_page(tx, query, max_results + 1)
+    found, last = gather_page(rows, max_results, partial(_to_experiments, tx))
+    return found, page_tokens.encode_page_token(last[len(_COLUMNS) :], identity) if last else None
 
 
 def _condition(dialect: Dialect, comparison: Comparison) -> sa.ColumnElement[bool]:

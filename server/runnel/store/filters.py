@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from runnel.domain.errors import InvalidParameterValue
 from runnel.domain.filters import Comparison
 from runnel.store.dialects import Dialect
-from runnel.store.patterns import check_pattern
+from runnel.store.patterns import check_like_pattern, check_pattern
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -27,6 +27,7 @@ def matches(dialect: Dialect, column: sa.ColumnElement[Any], comparison: Compari
     """The comparison applied to a column; IS NULL and IS NOT NULL are conditions on rows, not on a column."""
     match comparison.operator:
         case "LIKE" | "ILIKE":
+            check_like_pattern(str(comparison.value))
             return dialect.like(column, str(comparison.value), ignore_case=comparison.operator == "ILIKE")
         case "RLIKE":
             check_pattern(str(comparison.value))

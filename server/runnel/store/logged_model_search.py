@@ -16,8 +16,9 @@ the order by a metric goes by its latest point, the one with the greatest (times
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -38,6 +39,7 @@ from runnel.domain.logged_models import (
 from runnel.store.dialects import Dialect
 from runnel.store.filters import SortKey, behind, matches
 from runnel.store.logged_models import MODEL_COLUMNS, to_logged_models
+from runnel.store.page_sizes import gather_page
 from runnel.store.schema import (
     INDEXED_VALUE_LENGTH,
     indexed_value,
@@ -108,12 +110,8 @@ def search_logged_models(
     orders = [_Order(o.entity, o.key, o.ascending, _dataset_ids(tx, [o.dataset])) for o in orderings]
     dataset_ids = _dataset_ids(tx, datasets)
     search = _Search(tx.dialect, experiment_ids, comparisons, dataset_ids, orders, position, max_results + 1)
-    rows = _find(tx, search)
-    next_token = None
-    if len(rows) > max_results:
-        rows = rows[:max_results]
-        next_token = page_tokens.encode_page_token(rows[-1][len(MODEL_COLUMNS) :], identity)
-    return to_logged_models(tx, rows), next_token
+    found, last = gather_page(_find(tx, search), max_results, partial(to_logged_models, tx))
+    return found, page_tokens.encode_page_token(last[len(MODEL_COLUMNS) :], identity) if last else None
 
 
 def _with_status_name(comparison: Comparison) -> Comparison:
@@ -222,7 +220,7 @@ def _conditions(search: _Search) -> Iterator[sa.ColumnElement[bool]]:
 # The ways
 
 
-def _find(tx: Transaction, search: _Search) -> list[tuple[Any, ...]]:
+def _find(tx: Transaction, search: _Search) -> Iterable[tuple[Any, ...]]:
     """The first rows behind the position: ``MODEL_COLUMNS``, then the sort keys."""
     source = _selective_source(tx, search)
     if source is None and search.orders[0].entity == "metric":
@@ -264,18 +262,19 @@ def _within_experiments(
 # The ranked way
 
 
-def _ranked(tx: Transaction, search: _Search) -> list[tuple[Any, ...]]:
+def _ranked(tx: Transaction, search: _Search) -> Iterator[tuple[Any, ...]]:
     """The models by their first sort key, a metric: with a value, with NaN, without the metric."""
     first_rank = 0 if search.position is None else search.position[0]
     if not isinstance(first_rank, int) or first_rank not in _RANKS:
         raise InvalidParameterValue("Invalid page token: it does not belong to this order")
-    found: list[tuple[Any, ...]] = []
+    wanted = search.size
     for rank in _RANKS[first_rank:]:
         position = search.position if rank == first_rank else None
-        found += tx.rows(_of_rank(search._replace(position=position, size=search.size - len(found)), rank))
-        if len(found) >= search.size:
-            break
-    return found
+        for row in tx.rows(_of_rank(search._replace(position=position, size=wanted), rank)):
+            wanted -= 1
+            yield row
+        if wanted <= 0:
+            return
 
 
 def _of_rank(search: _Search, rank: int) -> sa.Executable:

@@ -1,8 +1,8 @@
-"""The regular expressions of RLIKE: RE2's, whose matching takes time in proportion to the text, whatever the pattern.
+"""The patterns of LIKE, whose length is bounded, and the regular expressions of RLIKE.
 
-Python's own could be made to run for hours with all other requests waiting. What RE2 lacks (references back, looking
-around) is refused on every database; PostgreSQL matches by itself what it may be asked to. RE2 is imported when the
-first pattern comes.
+These are RE2's, whose matching takes time in proportion to the text, whatever the pattern. Python's own could be made
+to run for hours with all other requests waiting. What RE2 lacks (references back, looking around) is refused on every
+database; PostgreSQL matches by itself what it may be asked to. RE2 is imported when the first pattern comes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Any
 
 from runnel.domain.errors import InvalidParameterValue
 
+# A LIKE pattern is matched inside one step of SQLite's machine, where no interrupt reaches it: one of this length takes
+# up to two seconds for a text of a megabyte.
+MAX_LIKE_PATTERN_BYTES = 1_000
 MAX_PATTERN_LENGTH = 1_000
 MAX_PATTERN_MEMORY = 1 << 20  # bytes, of one compiled pattern
 MAX_TEXT_LENGTH = 1_000_000  # of a longer text only the beginning is looked at
@@ -26,6 +29,12 @@ def _compiled(pattern: str) -> Any:
     options.never_capture = True
     options.max_mem = MAX_PATTERN_MEMORY
     return re2.compile(pattern, options)
+
+
+def check_like_pattern(pattern: str) -> None:
+    """Refuses a pattern that is too long."""
+    if len(pattern.encode()) > MAX_LIKE_PATTERN_BYTES:
+        raise InvalidParameterValue(f"A LIKE pattern can have at most {MAX_LIKE_PATTERN_BYTES} bytes")
 
 
 def check_pattern(pattern: str) -> None:

@@ -25,7 +25,7 @@ from psycopg import errors
 from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
 from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
 from runnel.store.postgresql_dialect import POSTGRESQL
-from runnel.store.scan_slots import HOW_TO_NARROW, ScanSlots
+from runnel.store.scan_slots import QueryTookTooLong, ScanSlots
 from runnel.store.statements import Transaction
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ _CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected, errors.Uniqu
 # of today, and would rather read a table of thousands of runs from end to end; and to compile a query that is done in
 # milliseconds takes it longer than that. Within the transaction, as a pooler may hand the session on.
 _BEGIN_READ = (
-    f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s';"
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{:.0f}ms';"
     "SET LOCAL random_page_cost = 1.1; SET LOCAL jit = off"
 )
 _BEGIN_WRITE = f"BEGIN; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"
@@ -85,12 +85,12 @@ class _Connections:
         self._open: set[psycopg.Connection[tuple[Any, ...]]] = set()
         self._waiting = 0
 
-    async def run(self, work: Callable[[Transaction], T], begin: str) -> T:
+    async def run(self, work: Callable[[Transaction], T], begin: str, limit: float = STATEMENT_TIMEOUT_SECONDS) -> T:
         if self._waiting >= MAX_WAITING:
             raise TemporarilyUnavailable("The server has too many requests waiting; try again shortly")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self.run_here, work, begin)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self.run_here, work, begin, limit)
         finally:
             self._waiting -= 1
 
@@ -99,8 +99,8 @@ class _Connections:
         for connection in self._open:
             connection.close()
 
-    def run_here(self, work: Callable[[Transaction], T], begin: str) -> T:
-        """Runs work in a transaction on the connection of this thread."""
+    def run_here(self, work: Callable[[Transaction], T], begin: str, limit: float = STATEMENT_TIMEOUT_SECONDS) -> T:
+        """Runs work in a transaction on the connection of this thread; ``begin`` sets the limit of seconds."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             transaction = self._transaction()
             connection: psycopg.Connection[tuple[Any, ...]] = self._local.connection
@@ -120,9 +120,7 @@ class _Connections:
                 time.sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.005 * 2**attempt)))
             except errors.QueryCanceled:
                 self._roll_back(connection)
-                raise InvalidParameterValue(
-                    f"The query took longer than {STATEMENT_TIMEOUT_SECONDS} seconds; {HOW_TO_NARROW}"
-                ) from None
+                raise QueryTookTooLong(limit) from None
             except errors.InvalidRegularExpression as error:
                 self._roll_back(connection)
                 raise InvalidParameterValue(f"Invalid RLIKE pattern: {error.diag.message_primary}") from None
@@ -145,7 +143,8 @@ class _Connections:
                 raise _unavailable(error) from error
             self._open.add(connection)
             # One cursor for all statements: making one costs as much as sending a short statement.
-            transaction = self._local.transaction = Transaction(connection.cursor(), POSTGRESQL)
+            open_stream = partial(connection.cursor, "rows")  # a cursor of the database's
+            transaction = self._local.transaction = Transaction(connection.cursor(), POSTGRESQL, open_stream)
             self._local.connection = connection
         return transaction
 
@@ -190,9 +189,12 @@ class PostgresqlDatabase:
 
     async def read(self, query: Callable[[Transaction], T], *, may_scan: bool = False) -> T:
         if may_scan:
-            async with self._scans.slot():
-                return await self.read(query)
-        return await self._queries.run(query, _BEGIN_READ)
+            return await self._scans.run(partial(self._read, query))
+        return await self._read(query)
+
+    async def _read(self, query: Callable[[Transaction], T], limit: float | None = None) -> T:
+        limit = limit or STATEMENT_TIMEOUT_SECONDS
+        return await self._queries.run(query, _BEGIN_READ.format(limit * 1000), limit)
 
     async def write(self, command: Callable[[Transaction], T], order: str | None = None) -> T:
         if order is not None:

@@ -15,7 +15,8 @@ one page and the results are merged: an index is only in order within one of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ from runnel.domain.filters import Comparison, Ordering, parse_filter, parse_orde
 from runnel.domain.runs import Run
 from runnel.store.dialects import Dialect
 from runnel.store.filters import SortKey, behind, matches
+from runnel.store.page_sizes import gather_page, rows_of_page
 from runnel.store.runs import RUN_COLUMNS, to_runs
 from runnel.store.schema import (
     INDEXED_VALUE_LENGTH,
@@ -81,7 +83,7 @@ def search_runs(
     max_results: int,
     page_token: str,
 ) -> tuple[list[Run], str | None]:
-    """A page of the runs that match, and the token of the next page."""
+    """A page of the runs that match, and the token of the next page. A page may end early (see ``page_sizes``)."""
     comparisons = parse_filter(filter_string, RUNS)
     orderings = _with_tie_breakers(parse_order_by(order_by, RUNS))
     experiment_ids = sorted(set(experiment_ids))
@@ -91,12 +93,8 @@ def search_runs(
     if not experiment_ids or not stages:
         return [], None
     page = _Page(experiment_ids, stages, comparisons, orderings, max_results + 1, position)
-    rows = _find(tx, page)
-    next_token = None
-    if len(rows) > max_results:
-        rows = rows[:max_results]
-        next_token = page_tokens.encode_page_token(rows[-1][len(RUN_COLUMNS) :], identity)
-    return to_runs(tx, rows), next_token
+    found, last = gather_page(_find(tx, page), max_results, partial(to_runs, tx))
+    return found, page_tokens.encode_page_token(last[len(RUN_COLUMNS) :], identity) if last else None
 
 
 def _with_tie_breakers(orderings: Sequence[Ordering]) -> tuple[Ordering, ...]:
@@ -108,13 +106,13 @@ def _with_tie_breakers(orderings: Sequence[Ordering]) -> tuple[Ordering, ...]:
     return tuple(completed)
 
 
-def _find(tx: Transaction, page: _Page) -> list[tuple[Any, ...]]:
+def _find(tx: Transaction, page: _Page) -> Iterable[tuple[Any, ...]]:
     source, answered = _selective_source(tx, page)
     if page.orderings[0].entity == "metric" and source is None:
         return _ranked(tx, page)
     if answered is not None:
         page = page._replace(comparisons=[comparison for comparison in page.comparisons if comparison is not answered])
-    return tx.rows(_walk(tx.dialect, page, source))
+    return rows_of_page(tx, _walk(tx.dialect, page, source), page.size)
 
 
 # Conditions
@@ -314,7 +312,7 @@ def _walk(dialect: Dialect, page: _Page, source: sa.Select[Any] | None) -> sa.Ex
 # The ranked way
 
 
-def _ranked(tx: Transaction, page: _Page) -> list[tuple[Any, ...]]:
+def _ranked(tx: Transaction, page: _Page) -> Iterator[tuple[Any, ...]]:
     """The runs by their first sort key, a metric: with a value, with NaN, without the metric."""
     first_rank = 0 if page.position is None else page.position[0]
     if not isinstance(first_rank, int) or first_rank not in _RANKS:
@@ -322,13 +320,14 @@ def _ranked(tx: Transaction, page: _Page) -> list[tuple[Any, ...]]:
     # A comparison with the metric leaves out the runs without it, which nothing but a look at every run could tell.
     key = page.orderings[0].key
     last_rank = 1 if any(c.entity == "metric" and c.key == key for c in page.comparisons) else 2
-    found: list[tuple[Any, ...]] = []
+    wanted = page.size
     for rank in range(first_rank, last_rank + 1):
         position = page.position if rank == first_rank else None
-        found += tx.rows(_of_rank(tx.dialect, page, rank, position, page.size - len(found)))
-        if len(found) >= page.size:
-            break
-    return found
+        for row in rows_of_page(tx, _of_rank(tx.dialect, page, rank, position, wanted), wanted):
+            wanted -= 1
+            yield row
+        if wanted <= 0:
+            return
 
 
 def _of_rank(dialect: Dialect, page: _Page, rank: int, position: Sequence[Any] | None, size: int) -> sa.Executable:

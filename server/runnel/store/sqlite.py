@@ -15,15 +15,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
+from runnel.domain.errors import TemporarilyUnavailable
 from runnel.store.dialects import SQLITE
 from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
 from runnel.store.metric_values import shown_json
 from runnel.store.patterns import matches_pattern
-from runnel.store.scan_slots import HOW_TO_NARROW, ScanSlots
+from runnel.store.scan_slots import QueryTookTooLong, ScanSlots
 from runnel.store.statements import Transaction
 
 T = TypeVar("T")
@@ -34,14 +35,11 @@ BUSY_TIMEOUT_SECONDS = 30.0  # how long another process may hold the file's writ
 MAX_WAITING_QUERIES = 4_096  # before new ones are answered 503
 READER_THREADS = 4
 READ_TIMEOUT_SECONDS = 30.0
-# A LIKE pattern is matched inside one step of SQLite's machine, where no interrupt reaches it: one of this length takes
-# up to two seconds for a text of a megabyte.
-MAX_LIKE_PATTERN_BYTES = 1_000
 # A write-ahead log that is longer is emptied, for which no query may run: one that has begun may then take this long.
 MAX_WAL_BYTES = 128 * 1024 * 1024
 URGENT_TIMEOUT_SECONDS = 5.0
 _CODES_OF_DEFECTS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
-_WATCH_SECONDS = 0.5  # between two looks at the queries' time and the log's length
+_WATCH_SECONDS = 0.2  # between two looks at the queries' time and the log's length
 _BETWEEN_ATTEMPTS_SECONDS = 0.1  # to empty the log
 
 
@@ -56,7 +54,6 @@ def connect(path: str) -> sqlite3.Connection:
     connection.execute("PRAGMA wal_autocheckpoint=4000")
     connection.execute("PRAGMA journal_size_limit=67108864")
     connection.create_function("json_double", 2, shown_json, deterministic=True)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_LIKE_PATTERN_BYTES)
     return connection
 
 
@@ -68,12 +65,14 @@ class _Reader:
         self.connection.execute("PRAGMA query_only=ON")
         self.connection.execute("PRAGMA cache_size=-8000")
         self.connection.create_function("regexp", 2, matches_pattern, deterministic=True)
-        self._transaction = Transaction(self.connection, SQLITE)
+        self._transaction = Transaction(self.connection, SQLITE, self.connection.cursor)
         self.started: float | None = None
+        self._limit = 0.0  # seconds, of the query that runs
         self._lock = threading.Lock()  # an interrupt must never hit the query after the one it is meant for
 
-    def run(self, query: Callable[[Transaction], T]) -> T:
-        """Runs a query in a read transaction."""
+    def run(self, query: Callable[[Transaction], T], limit: float) -> T:
+        """Runs a query in a read transaction; it is interrupted after so many seconds."""
+        self._limit = limit
         self.started = time.monotonic()
         try:
             self.connection.execute("BEGIN")
@@ -85,9 +84,9 @@ class _Reader:
                 self.connection.execute("ROLLBACK")
 
     def interrupt_after(self, seconds: float) -> None:
-        """Stops the query at its next row if it has run for so long; called from another thread."""
+        """Stops the query at its next row if it has run for so long, or for its limit; called from another thread."""
         with self._lock:
-            if self.started is not None and time.monotonic() - self.started > seconds:
+            if self.started is not None and time.monotonic() - self.started > min(seconds, self._limit):
                 self.connection.interrupt()
 
 
@@ -134,28 +133,29 @@ class SqliteDatabase:
 
     async def read(self, query: Callable[[Transaction], T], *, may_scan: bool = False) -> T:
         if may_scan:
-            async with self._scans.slot():
-                return await self.read(query)
+            return await self._scans.run(partial(self._read, query))
+        return await self._read(query)
+
+    async def _read(self, query: Callable[[Transaction], T], limit: float | None = None) -> T:
         if self._waiting_queries >= MAX_WAITING_QUERIES:
             raise TemporarilyUnavailable("The server has too many queries waiting; try again shortly")
         self._waiting_queries += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, self._run_query, query)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._readers, self._run_query, query, min(limit or self._read_timeout, self._read_timeout)
+            )
         finally:
             self._waiting_queries -= 1
 
-    def _run_query(self, query: Callable[[Transaction], T]) -> T:
+    def _run_query(self, query: Callable[[Transaction], T], limit: float) -> T:
         self._queries_may_begin.wait()
         started = time.monotonic()
         try:
-            return self._reader().run(query)
+            return self._reader().run(query, limit)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                was_urgent = time.monotonic() - started < self._read_timeout
-                limit = URGENT_TIMEOUT_SECONDS if was_urgent else self._read_timeout
-                raise InvalidParameterValue(f"The query took longer than {limit:g} seconds; {HOW_TO_NARROW}") from None
-            if "LIKE or GLOB pattern too complex" in str(error):
-                raise InvalidParameterValue(f"A LIKE pattern can have at most {MAX_LIKE_PATTERN_BYTES} bytes") from None
+                was_urgent = time.monotonic() - started < limit
+                raise QueryTookTooLong(URGENT_TIMEOUT_SECONDS if was_urgent else limit) from None
             raise _told(error) from error
 
     def _reader(self) -> _Reader:

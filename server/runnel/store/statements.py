@@ -7,7 +7,7 @@ function receives the ``Dialect`` and returns the Core construct, with named ``b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
@@ -94,6 +94,14 @@ class Cursor(Protocol):
     def fetchall(self) -> list[tuple[Any, ...]]: ...
 
 
+class StreamCursor(Protocol):
+    """What is used of a cursor that keeps no more rows than were fetched."""
+
+    def execute(self, sql: Any, parameters: Any = (), /) -> Any: ...
+    def fetchmany(self, size: int, /) -> list[tuple[Any, ...]]: ...
+    def close(self) -> None: ...
+
+
 class Connection(Protocol):
     """What of a driver's connection is used (both ``sqlite3`` and ``psycopg`` have it)."""
 
@@ -104,14 +112,18 @@ class Connection(Protocol):
 WriteRows = Callable[["Transaction", Sequence[tuple[Any, ...]]], None]
 
 MAX_LATER_ROWS = 10_000
+_STREAMED_ROWS = 200  # that are in memory at once
 
 
 class Transaction:
     """The transaction that one request, or a group of them, runs in: executes statements, gives back plain tuples."""
 
-    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+    def __init__(
+        self, connection: Connection, dialect: Dialect, open_stream: Callable[[], StreamCursor] | None = None
+    ) -> None:
         self.connection = connection
         self.dialect = dialect
+        self._open_stream = open_stream
         self.write_count = 0  # statements so far that may have changed something
         self._later: dict[WriteRows, list[tuple[Any, ...]]] | None = None
 
@@ -158,12 +170,14 @@ class Transaction:
         for write, rows in (self._later or {}).items():
             del rows[counts.get(write, 0) :]
 
+    def _compiled(self, statement: Statement | sa.Executable) -> CompiledStatement:
+        if isinstance(statement, Statement):
+            return statement.compiled_for(self.dialect)
+        return compile_statement(statement, self.dialect)
+
     def execute(self, statement: Statement | sa.Executable, /, **parameters: Any) -> Cursor:
         """Runs a statement; list parameters are those of ``Dialect.is_in``."""
-        if isinstance(statement, Statement):
-            compiled = statement.compiled_for(self.dialect)
-        else:
-            compiled = compile_statement(statement, self.dialect)
+        compiled = self._compiled(statement)
         self.write_count += compiled.writes
         values = compiled.parameters(parameters)
         return self.connection.execute(compiled.sql, self.dialect.driver_values(values))
@@ -175,6 +189,18 @@ class Transaction:
     def rows(self, statement: Statement | sa.Executable, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """All rows."""
         return self.execute(statement, **parameters).fetchall()
+
+    def stream(self, statement: Statement | sa.Executable, /, **parameters: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query one after another, few of them in memory; other statements may run meanwhile."""
+        assert self._open_stream is not None, "only what reads is streamed"
+        compiled = self._compiled(statement)
+        cursor = self._open_stream()
+        try:
+            cursor.execute(compiled.sql, self.dialect.driver_values(compiled.parameters(parameters)))
+            while rows := cursor.fetchmany(_STREAMED_ROWS):
+                yield from rows
+        finally:
+            cursor.close()
 
     def write_rows(self, statement: RowsStatement, rows: Sequence[tuple[Any, ...]], /, **constants: Any) -> int:
         """Runs a statement over rows of parameters, in few executions; gives back how many rows were written."""

@@ -25,6 +25,7 @@ from runnel.domain.trace_filters import parse_trace_filter, parse_trace_order_by
 from runnel.domain.traces import SOURCE_RUN_METADATA, TraceInfoDict
 from runnel.store.dialects import Dialect
 from runnel.store.filters import SortKey, behind
+from runnel.store.page_sizes import gather_page
 from runnel.store.schema import trace_metadata, traces
 from runnel.store.statements import Transaction
 from runnel.store.trace_filters import ATTRIBUTES, KEY_VALUE_TABLES, TraceKeys, filter_conditions, indexed_rows
@@ -71,11 +72,9 @@ def search_traces(
         return [], None
     page = _Page(experiment_ids, comparisons, orderings, max_results + 1, position)
     rows = tx.rows(_walk(tx.dialect, page, _selective_source(tx, page)))
-    next_token = None
-    if len(rows) > max_results:
-        rows = rows[:max_results]
-        next_token = page_tokens.encode_page_token(rows[-1][len(TRACE_COLUMNS) :], identity)
-    return to_trace_infos(tx, [row[: len(TRACE_COLUMNS)] for row in rows]), next_token
+    width = len(TRACE_COLUMNS)
+    found, last = gather_page(rows, max_results, lambda some: to_trace_infos(tx, [row[:width] for row in some]))
+    return found, page_tokens.encode_page_token(last[width:], identity) if last else None
 
 
 def _with_tie_breakers(orderings: Sequence[Ordering]) -> tuple[Ordering, ...]:
