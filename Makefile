@@ -27,7 +27,7 @@ serve: $(RUNTIME) ## Start a server; flags: make serve ARGS="--port 5055 --backe
 
 test: $(DEV) ## Run the tests; some of them: make test ARGS="tests/unit -k params"
 	@.ci/packages test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 compat: $(DEV) ## Try mlflow clients of several versions; some of them: make compat ARGS="2.9.2 3.1.4"
 	$(BIN)/python -m tests.compat.client_versions $(ARGS)
