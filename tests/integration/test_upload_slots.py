@@ -31,6 +31,7 @@ def services_of(store: ArtifactStore) -> Services:
         default_root_artifacts=None,
         artifact_threads=ArtifactThreads(),
         upload_slots=asyncio.Semaphore(1),
+        span_intake=None,  # type: ignore[arg-type]
     )
 
 

@@ -17,6 +17,8 @@ class Dialect(Protocol):
 
     name: str
     sqlalchemy_dialect: sa.Dialect
+    # Whether a ``clustered_table`` is: then rows that come in any order write to many of its pages.
+    keeps_rows_in_order: bool
 
     def insert(self, table: sa.Table) -> Any:
         """An INSERT that has ``on_conflict_do_update`` and ``on_conflict_do_nothing``."""
@@ -82,9 +84,6 @@ class Dialect(Protocol):
         """An aggregate over a group of ``ranked`` rows: the value at a fraction of the way from the least to the
         greatest, interpolated linearly between two of them."""
 
-    def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
-        """Statements that move all rows; of those that are in the target already, nothing changes."""
-
     def row_chunks(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
         """The rows in chunks of sizes for which a statement is worth keeping compiled."""
 
@@ -93,6 +92,7 @@ class SqliteDialect:
     """SQLite through the standard library's ``sqlite3``."""
 
     name = "sqlite"
+    keeps_rows_in_order = True
 
     # One execution is one release and re-acquisition of the interpreter lock, which another busy thread may hold for
     # milliseconds: rows go in as many VALUES of one statement. Few sizes keep the number of prepared statements small.
@@ -192,12 +192,6 @@ class SqliteDialect:
         low = sa.func.max(sa.case((rows.c.rank == below, number)))
         high = sa.func.max(sa.case((rows.c.rank == sa.func.min(below + 1, rows.c.size - 1), number)))
         return low + sa.func.max(position - below) * (high - low)
-
-    def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
-        # In the order of the target's key, so that its pages are written one after another.
-        rows = sa.select(*[source.c[name] for name in columns]).where(sa.true()).order_by(*columns)
-        copy = self.insert(target).from_select(columns, rows).on_conflict_do_nothing()
-        return [copy, sa.delete(source)]
 
 
 SQLITE = SqliteDialect()

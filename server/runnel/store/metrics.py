@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from runnel.domain import page_tokens
 from runnel.domain.metrics import Metric, MetricDict
+from runnel.store.dialects import Dialect
 from runnel.store.filters import SortKey, behind
 from runnel.store.logged_model_metrics import log_model_metrics
 from runnel.store.metric_values import shown_value, stored_value
@@ -49,15 +50,20 @@ def _upsert_series(d: Any, rows: sa.FromClause) -> Any:
 UPSERT_SERIES = RowsStatement(_POINT, _upsert_series)
 _HISTORY_ORDER = ("timestamp", "step", "value", "is_nan")  # as MLflow lists the points of a series
 _POINT_COLUMNS = ["metric_id", "timestamp", "step", "value", "is_nan"]
-INSERT_RECENT_POINTS = RowsStatement(
-    _POINT,
-    lambda d, rows: d.insert(recent_metric_points).from_select(
-        _POINT_COLUMNS,
-        sa.select(metrics.c.id, rows.c.timestamp, rows.c.step, rows.c.value, rows.c.is_nan).join_from(
-            rows, metrics, sa.and_(metrics.c.run_id == rows.c.run_id, metrics.c.key == rows.c.key)
-        ),
-    ),
-)
+
+
+def _insert_points(d: Dialect, rows: sa.FromClause) -> Any:
+    series = sa.and_(metrics.c.run_id == rows.c.run_id, metrics.c.key == rows.c.key)
+    points = sa.select(metrics.c.id, rows.c.timestamp, rows.c.step, rows.c.value, rows.c.is_nan)
+    points = points.join_from(rows, metrics, series)
+    if d.keeps_rows_in_order:
+        return d.insert(recent_metric_points).from_select(_POINT_COLUMNS, points)
+    # In the order of the key, so that two servers never lock the same rows in opposite orders.
+    points = points.order_by(*points.selected_columns)
+    return d.insert(metric_points).from_select(_POINT_COLUMNS, points).on_conflict_do_nothing()
+
+
+INSERT_POINTS = RowsStatement(_POINT, _insert_points)
 # Ids are handed out one by one, and all rows leave together.
 COUNT_RECENT_POINTS = Statement(
     lambda d: sa.select(
@@ -65,6 +71,22 @@ COUNT_RECENT_POINTS = Statement(
         - sa.select(sa.func.min(recent_metric_points.c.id)).scalar_subquery()
     )
 )
+
+# In the order of the key, so that its pages are written one after another. A point that is there already (a client that
+# tried again) changes nothing.
+COPY_RECENT_POINTS = Statement(
+    lambda d: (
+        d.insert(metric_points)
+        .from_select(
+            _POINT_COLUMNS,
+            sa.select(*[recent_metric_points.c[name] for name in _POINT_COLUMNS])
+            .where(sa.true())
+            .order_by(*[recent_metric_points.c[name] for name in _POINT_COLUMNS]),
+        )
+        .on_conflict_do_nothing()
+    )
+)
+DELETE_RECENT_POINTS = Statement(lambda d: sa.delete(recent_metric_points))
 
 SELECT_SERIES = Statement(
     lambda d: (
@@ -166,8 +188,8 @@ def _write_points(tx: Transaction, points: Sequence[tuple[Any, ...]]) -> None:
             latest[run_id, key] = point
     # In the order of the keys, so that two servers never lock the same rows in opposite orders.
     tx.write_rows(UPSERT_SERIES, [latest[key] for key in sorted(latest)])
-    tx.write_rows(INSERT_RECENT_POINTS, points)
-    if random.random() < len(points) / _POINTS_BETWEEN_LOOKS:
+    tx.write_rows(INSERT_POINTS, points)
+    if tx.dialect.keeps_rows_in_order and random.random() < len(points) / _POINTS_BETWEEN_LOOKS:
         move_recent_points(tx)
 
 
@@ -175,9 +197,8 @@ def move_recent_points(tx: Transaction, limit: int = MAX_RECENT_POINTS) -> None:
     """Moves the points that were appended last to their series, if there are ``limit`` of them or more."""
     row = tx.row(COUNT_RECENT_POINTS)
     if row is not None and row[0] is not None and row[0] + 1 >= limit:
-        # A point that is there already (a client that tried again) changes nothing.
-        for statement in tx.dialect.move_rows(recent_metric_points, metric_points, _POINT_COLUMNS):
-            tx.execute(statement)
+        tx.execute(COPY_RECENT_POINTS)
+        tx.execute(DELETE_RECENT_POINTS)
 
 
 def _to_metrics(key: str, rows: Sequence[tuple[Any, ...]]) -> list[MetricDict]:

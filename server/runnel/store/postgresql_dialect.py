@@ -25,6 +25,7 @@ class PostgresqlDialect:
     """PostgreSQL through psycopg 3."""
 
     name = "postgresql"
+    keeps_rows_in_order = False
 
     def __init__(self) -> None:
         self.sqlalchemy_dialect: sa.Dialect = psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
@@ -117,12 +118,6 @@ class PostgresqlDialect:
     def percentile(self, rows: sa.FromClause, value: str, fraction: float) -> sa.ColumnElement[Any]:
         number: sa.ColumnElement[float] = sa.cast(rows.c[value], sa.Double())
         return sa.func.percentile_cont(sa.literal(fraction, sa.Double())).within_group(number)
-
-    def move_rows(self, source: sa.Table, target: sa.Table, columns: Sequence[str]) -> list[sa.Executable]:
-        # In one statement: a row that another transaction commits between a copy and a deletion would be lost.
-        moved = sa.delete(source).returning(*[source.c[name] for name in columns]).cte("moved")
-        rows = sa.select(*[moved.c[name] for name in columns]).order_by(*[moved.c[name] for name in columns])
-        return [self.insert(target).from_select(columns, rows).on_conflict_do_nothing()]
 
 
 POSTGRESQL = PostgresqlDialect()

@@ -30,6 +30,13 @@ from runnel.store.schema.logged_models import (
     logged_models,
     metric_datasets,
 )
+from runnel.store.schema.registered_models import (
+    model_version_tags,
+    model_versions,
+    registered_model_aliases,
+    registered_model_tags,
+    registered_models,
+)
 from runnel.store.schema.review_queues import (
     review_queue_items,
     review_queue_label_schemas,
@@ -68,7 +75,7 @@ from runnel.store.schema.tracking import (
     tags,
 )
 
-HEAD_REVISION = "0006"
+HEAD_REVISION = "0010"
 
 __all__ = [
     "HEAD_REVISION",
@@ -102,9 +109,14 @@ __all__ = [
     "metrics",
     "model_inputs",
     "model_outputs",
+    "model_version_tags",
+    "model_versions",
     "online_scoring_configs",
     "params",
     "recent_metric_points",
+    "registered_model_aliases",
+    "registered_model_tags",
+    "registered_models",
     "review_queue_items",
     "review_queue_label_schemas",
     "review_queue_users",

@@ -72,6 +72,7 @@ metrics = sa.Table(
 # The history of a series, clustered in the order in which MLflow lists it: a point costs tens of bytes, and a history
 # is one range scan. But a batch of 100 metrics would write to 100 places of it. So points are appended to
 # recent_metric_points first, which is one place, and moved in bulk, many of a series at a time, when there are enough.
+# (On SQLite. A table of PostgreSQL is in no order: there the way through the other table costs more than it saves.)
 metric_points = clustered_table(
     "metric_points",
     sa.Column("metric_id", sa.BigInteger, primary_key=True, autoincrement=False),
