@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,8 +12,6 @@ from runnel.domain.model_versions import READY, STAGES, ModelVersion
 from runnel.store.dialects import Dialect
 from runnel.store.schema import model_version_tags, model_versions, registered_models
 from runnel.store.statements import Statement, Transaction
-
-T = TypeVar("T")
 
 VERSION_COLUMNS = (
     model_versions.c.id,
@@ -39,7 +37,7 @@ SELECT_TAGS = Statement(
 )
 
 
-def _latest_of_stages(dialect: Dialect) -> sa.Executable:
+def _latest_of_stages(dialect: Dialect, *columns: Any) -> sa.Select[Any]:
     """The latest version of each stage of models: a look into an index for each of them, whatever the versions."""
     stages = sa.union_all(*[sa.select(sa.literal_column(f"'{stage}'", sa.Text()).label("stage")) for stage in STAGES])
     stage = stages.subquery("stages").c.stage
@@ -50,7 +48,7 @@ def _latest_of_stages(dialect: Dialect) -> sa.Executable:
         .scalar_subquery()
     )
     return (
-        sa.select(*VERSION_COLUMNS, registered_models.c.id)
+        sa.select(*columns)
         .select_from(registered_models)
         .join(stage.table, sa.true())
         .join(
@@ -58,11 +56,32 @@ def _latest_of_stages(dialect: Dialect) -> sa.Executable:
             sa.and_(model_versions.c.registered_model == registered_models.c.id, model_versions.c.version == latest),
         )
         .where(dialect.is_in(registered_models.c.id, "ids"))
-        .order_by(registered_models.c.id, model_versions.c.version)
     )
 
 
-SELECT_LATEST = Statement(_latest_of_stages)
+SELECT_LATEST = Statement(
+    lambda d: _latest_of_stages(d, *VERSION_COLUMNS, registered_models.c.id).order_by(
+        registered_models.c.id, model_versions.c.version
+    )
+)
+
+
+def tag_lengths(tags: sa.Table) -> Statement:
+    """How many characters the tags of each of their owners ``ids`` have."""
+    length = sa.func.sum(sa.func.length(tags.c.value))
+    return Statement(
+        lambda d: sa.select(tags.c.owner, length).where(d.is_in(tags.c.owner, "ids")).group_by(tags.c.owner)
+    )
+
+
+TAG_LENGTHS = tag_lengths(model_version_tags)
+TAG_LENGTHS_OF_LATEST = Statement(
+    lambda d: (
+        _latest_of_stages(d, registered_models.c.id, sa.func.sum(sa.func.length(model_version_tags.c.value)))
+        .join(model_version_tags, model_version_tags.c.owner == model_versions.c.id)
+        .group_by(registered_models.c.id)
+    )
+)
 
 
 def to_model_versions(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> list[ModelVersion]:
@@ -101,27 +120,21 @@ def latest_versions_of(tx: Transaction, models: Sequence[int]) -> dict[int, list
     return latest
 
 
-def version_length(version: ModelVersion) -> int:
-    """About how many characters a version takes in an answer beside its short fields."""
-    return len(version.get("description", "")) + sum(len(tag["value"]) for tag in version.get("tags", ()))
+def fitting(tx: Transaction, rows: Sequence[tuple[Any, ...]], *lengths: Statement) -> Sequence[tuple[Any, ...]]:
+    """The first rows, whose tags are not too large together for one answer; one row at least.
 
-
-def read_page(
-    rows: Sequence[tuple[Any, ...]],
-    chunk_size: int,
-    to_items: Callable[[Sequence[tuple[Any, ...]]], list[T]],
-    length_of: Callable[[T], int],
-) -> list[T]:
-    """What rows stand for, each with what belongs to it; of the last ones nothing, when together they are too large.
-
-    It is read in chunks: what may be many times larger than the rows is never in memory all at once.
+    The statements tell how long the tags of each row are, by the key that it begins with. So they are known before
+    they are read.
     """
-    items: list[T] = []
-    length = 0
-    for start in range(0, len(rows), chunk_size):
-        chunk = to_items(rows[start : start + chunk_size])
-        items += chunk
-        length += sum(map(length_of, chunk))
-        if length > limits.MAX_REGISTRY_PAGE_LENGTH:
-            break
-    return items
+    if not rows:
+        return rows
+    of_rows: dict[int, int] = {}
+    for statement in lengths:
+        for key, length in tx.rows(statement, ids=[row[0] for row in rows]):
+            of_rows[key] = of_rows.get(key, 0) + length
+    total = 0
+    for index, row in enumerate(rows):
+        total += of_rows.get(row[0], 0)
+        if total > limits.MAX_REGISTRY_PAGE_LENGTH:
+            return rows[: max(index, 1)]
+    return rows

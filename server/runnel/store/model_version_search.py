@@ -18,12 +18,11 @@ from runnel.domain.model_versions import MODEL_VERSIONS, ModelVersion, check_who
 from runnel.domain.prompts import split_prompt_filter, without_prompt_tag
 from runnel.store.dialects import Dialect
 from runnel.store.filters import behind, matches
-from runnel.store.model_version_rows import VERSION_COLUMNS, read_page, to_model_versions, version_length
+from runnel.store.model_version_rows import TAG_LENGTHS, VERSION_COLUMNS, fitting, to_model_versions
 from runnel.store.registry_search import condition, few, few_tagged, sort_keys, with_tie_breakers
 from runnel.store.schema import INDEXED_VALUE_LENGTH, indexed_value, model_version_tags, model_versions
 from runnel.store.statements import Transaction
 
-_CHUNK = 500  # versions that are read together with their tags
 _COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "name": model_versions.c.name,
     "version_number": model_versions.c.version,
@@ -72,10 +71,11 @@ def search_model_versions(
     if page_token:
         query = query.where(behind(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
     rows = tx.rows(query.order_by(*[key.order() for key in keys]).limit(max_results + 1))
-    versions = read_page(rows[:max_results], _CHUNK, lambda chunk: to_model_versions(tx, chunk), version_length)
-    if len(versions) == len(rows):
-        return versions, None
-    return versions, page_tokens.encode_page_token(rows[len(versions) - 1][len(VERSION_COLUMNS) :], identity)
+    page = fitting(tx, rows[:max_results], TAG_LENGTHS)
+    next_token = None
+    if len(page) < len(rows):
+        next_token = page_tokens.encode_page_token(page[-1][len(VERSION_COLUMNS) :], identity)
+    return to_model_versions(tx, page), next_token
 
 
 def _is_one_of(comparison: Comparison, *keys: str) -> bool:
