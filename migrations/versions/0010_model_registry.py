@@ -83,6 +83,7 @@ def create_model_versions() -> None:
     of_name = ["name", sa.text("last_updated_time DESC"), sa.text("version DESC")]
     op.create_index("ix_model_versions_listing", "model_versions", by_update)
     op.create_index("ix_model_versions_created", "model_versions", ["is_prompt", "creation_time", "name", "version"])
+    op.create_index("ix_model_versions_by_name", "model_versions", ["is_prompt", "name", sa.text("version DESC")])
     op.create_index("ix_model_versions_of_name", "model_versions", of_name)
     op.create_index("ix_model_versions_name", "model_versions", ["name", "version"])
     op.create_index("ix_model_versions_stage", "model_versions", ["registered_model", "current_stage", "version"])

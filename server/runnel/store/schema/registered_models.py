@@ -73,6 +73,9 @@ sa.Index(
     model_versions.c.version.desc(),
 )
 sa.Index(
+    "ix_model_versions_by_name", model_versions.c.is_prompt, model_versions.c.name, model_versions.c.version.desc()
+)
+sa.Index(
     "ix_model_versions_of_name",
     model_versions.c.name,
     model_versions.c.last_updated_time.desc(),
