@@ -30,6 +30,7 @@ from runnel.api import (
     trace_search,
     traces,
     traces_v2,
+    webhooks,
 )
 from runnel.api.routing import Endpoint, command, query
 
@@ -219,4 +220,11 @@ ROUTES: list[Endpoint] = [
     command("DELETE", "/2.0/mlflow/model-versions/delete-tag", model_versions.delete_model_version_tag),
     query("GET", "/2.0/mlflow/model-versions/get-download-uri", model_versions.get_model_version_download_uri),
     query("GET", "/model-versions/get-artifact", model_versions.get_model_version_artifact, bare=True),
+    # Webhooks
+    command("POST", "/2.0/mlflow/webhooks", webhooks.create_webhook),
+    query("GET", "/2.0/mlflow/webhooks", webhooks.list_webhooks),
+    query("GET", "/2.0/mlflow/webhooks/{webhook_id}", webhooks.get_webhook),
+    command("PATCH", "/2.0/mlflow/webhooks/{webhook_id}", webhooks.update_webhook),
+    command("DELETE", "/2.0/mlflow/webhooks/{webhook_id}", webhooks.delete_webhook),
+    command("POST", "/2.0/mlflow/webhooks/{webhook_id}/test", webhooks.test_webhook),
 ]

@@ -74,8 +74,9 @@ from runnel.store.schema.tracking import (
     runs,
     tags,
 )
+from runnel.store.schema.webhooks import webhooks
 
-HEAD_REVISION = "0010"
+HEAD_REVISION = "0011"
 
 __all__ = [
     "HEAD_REVISION",
@@ -133,4 +134,5 @@ __all__ = [
     "trace_tags",
     "trace_usage",
     "traces",
+    "webhooks",
 ]

@@ -1,0 +1,53 @@
+"""Which addresses a webhook may reach: those of the public Internet, unless a setting allows more.
+
+A name is looked up once, all that it stands for is checked, and the connection goes to what was checked: a name that
+stands for something else a moment later (DNS rebinding) changes nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from runnel.domain.errors import InvalidParameterValue
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def look_up(host: str, port: int, *, allow_private: bool) -> list[str]:
+    """The addresses of a host. Raises OSError when it has none, and InvalidParameterValue when one is not public."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label that is empty or too long
+        raise InvalidParameterValue(f"Cannot resolve Webhook URL hostname {host!r}: {error}") from None
+    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+    for address in addresses:
+        if not allow_private and not is_public(ipaddress.ip_address(address)):
+            raise InvalidParameterValue(
+                f"Webhook URL must not resolve to a non-public IP address: {host!r} is {address}"
+            )
+    return addresses
+
+
+def is_public(address: IpAddress) -> bool:
+    """Whether an address belongs to one machine on the public Internet; of an IPv4 address within one of IPv6, that."""
+    address = _embedded(address)
+    return address.is_global and not (
+        address.is_multicast
+        or address.is_private
+        or address.is_reserved
+        or address.is_loopback
+        or address.is_link_local
+        or address.is_unspecified
+        or (isinstance(address, ipaddress.IPv6Address) and address.is_site_local)
+    )
+
+
+def _embedded(address: IpAddress) -> IpAddress:
+    if not isinstance(address, ipaddress.IPv6Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
