@@ -8,7 +8,6 @@ from runnel.api.experiments import Empty
 from runnel.api.services import Services
 from runnel.domain import limits
 from runnel.domain.errors import InvalidParameterValue
-from runnel.domain.validation import missing_value
 from runnel.domain.webhooks import (
     Status,
     Webhook,
@@ -49,7 +48,7 @@ async def create_webhook(
     check_webhook_name(name)
     check_webhook_texts(description, secret)
     if not events:
-        raise InvalidParameterValue(missing_value("events"))
+        raise InvalidParameterValue("Webhook events must be a non-empty list of WebhookEvent objects: [].")
     parsed = parse_events(events)
     encrypted = await services.webhooks.prepare(url, secret)
 

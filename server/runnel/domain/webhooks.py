@@ -92,10 +92,10 @@ def check_event(event: WebhookEvent) -> None:
 
 
 def parse_events(events: Sequence[WebhookEvent]) -> list[WebhookEvent]:
-    """The events, each once, in their order."""
+    """The events, each once, in the order of their names."""
     for event in events:
         check_event(event)
-    return list(dict.fromkeys(events))
+    return sorted(set(events), key=str)
 
 
 def check_webhook_name(name: str) -> None:

@@ -14,6 +14,8 @@ from runnel.domain.errors import InvalidParameterValue
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# What older versions of Python take for public, though it is for protocols, examples and the inside of networks.
+_SPECIAL = [ipaddress.ip_network(text) for text in ("192.0.0.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16")]
 
 
 def look_up(host: str, port: int, *, allow_private: bool) -> list[str]:
@@ -23,10 +25,10 @@ def look_up(host: str, port: int, *, allow_private: bool) -> list[str]:
     except UnicodeError as error:  # a label that is empty or too long
         raise InvalidParameterValue(f"Cannot resolve Webhook URL hostname {host!r}: {error}") from None
     addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-    for address in addresses:
-        if not allow_private and not is_public(ipaddress.ip_address(address)):
+    for address in map(ipaddress.ip_address, addresses):
+        if not allow_private and not is_public(address):
             raise InvalidParameterValue(
-                f"Webhook URL must not resolve to a non-public IP address: {host!r} is {address}"
+                f"Webhook URL must not resolve to a non-public IP address. {host!r} resolves to {address}."
             )
     return addresses
 
@@ -42,6 +44,7 @@ def is_public(address: IpAddress) -> bool:
         or address.is_link_local
         or address.is_unspecified
         or (isinstance(address, ipaddress.IPv6Address) and address.is_site_local)
+        or any(address in network for network in _SPECIAL)
     )
 
 
