@@ -11,21 +11,23 @@ from runnel.domain.webhooks import parse_webhook_url
 from runnel.webhooks.addresses import is_public, look_up
 
 PRIVATE = """
-127.0.0.1 127.8.8.8 0.0.0.0 0.1.2.3 10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 169.254.169.254 100.64.0.1 192.0.0.8
-192.0.2.1 198.18.0.1 198.51.100.7 203.0.113.9 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255
-:: ::1 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 fe80::1 fe80::1%eth0 fec0::1 fc00::1
-fd12:3456:789a::1 ff02::1 ff0e::1 2001:db8::1 2002:7f00:1:: 2002:a00:1:: 2001::1 100::1 64:ff9b::127.0.0.1
-64:ff9b::10.0.0.1 64:ff9b::a9fe:a9fe 64:ff9b:1::1 3fff::1 5f00::1
-""".split()
-PUBLIC = "1.1.1.1 8.8.8.8 172.32.0.1 193.0.0.1 2606:4700::1111 ::ffff:8.8.8.8 64:ff9b::8.8.8.8 2002:808:808::".split()
+    127.0.0.1 127.8.8.8 0.0.0.0 0.1.2.3 10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 169.254.169.254 100.64.0.1
+    192.0.0.8 192.0.2.1 198.18.0.1 198.51.100.7 203.0.113.9 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255
+    :: ::1 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 fe80::1 fe80::1%eth0 fec0::1 fc00::1
+    fd12:3456:789a::1 ff02::1 ff0e::1 2001:db8::1 2002:7f00:1:: 2002:a00:1:: 2001::1 100::1 64:ff9b::127.0.0.1
+    64:ff9b::10.0.0.1 64:ff9b::a9fe:a9fe 64:ff9b:1::1 3fff::1 5f00::1
+"""
+PUBLIC = """
+    1.1.1.1 8.8.8.8 172.32.0.1 193.0.0.1 2606:4700::1111 ::ffff:8.8.8.8 64:ff9b::8.8.8.8 2002:808:808::
+"""
 
 
-@pytest.mark.parametrize("address", PRIVATE)
+@pytest.mark.parametrize("address", PRIVATE.split())
 def test_an_address_that_is_not_of_the_public_internet_is_not_public(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
 
 
-@pytest.mark.parametrize("address", PUBLIC)
+@pytest.mark.parametrize("address", PUBLIC.split())
 def test_an_address_of_the_public_internet_is_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
@@ -44,7 +46,7 @@ def test_a_host_of_which_one_address_is_private_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
     with pytest.raises(InvalidParameterValue, match="'two.example' resolves to 10.0.0.1"):
         look_up("two.example", 80, allow_private=False)
-    assert look_up("two.example", 80, allow_private=True) == ["1.1.1.1", "10.0.0.1"]
+    assert look_up("two.example", 80, allow_private=True) == [(2, ("1.1.1.1", 80)), (2, ("10.0.0.1", 80))]
 
 
 @pytest.mark.parametrize("host", [".", "a..b", "x" * 64 + ".example"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from typing import Any, NamedTuple
 
 from runnel.domain.errors import InvalidParameterValue
 
@@ -18,17 +19,25 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _SPECIAL = [ipaddress.ip_network(text) for text in ("192.0.0.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16")]
 
 
-def look_up(host: str, port: int, *, allow_private: bool) -> list[str]:
+class Address(NamedTuple):
+    """What a socket connects to."""
+
+    family: int
+    where: tuple[Any, ...]
+
+
+def look_up(host: str, port: int, *, allow_private: bool) -> list[Address]:
     """The addresses of a host. Raises OSError when it has none, and InvalidParameterValue when one is not public."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # a label that is empty or too long
         raise InvalidParameterValue(f"Cannot resolve Webhook URL hostname {host!r}: {error}") from None
-    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-    for address in map(ipaddress.ip_address, addresses):
-        if not allow_private and not is_public(address):
+    addresses = list(dict.fromkeys(Address(info[0], info[4]) for info in found))
+    for address in addresses:
+        number = ipaddress.ip_address(address.where[0])
+        if not allow_private and not is_public(number):
             raise InvalidParameterValue(
-                f"Webhook URL must not resolve to a non-public IP address. {host!r} resolves to {address}."
+                f"Webhook URL must not resolve to a non-public IP address. {host!r} resolves to {number}."
             )
     return addresses
 

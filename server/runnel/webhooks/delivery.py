@@ -22,6 +22,7 @@ logger = logging.getLogger("runnel.webhooks")
 
 MAX_WAITING = 1_000
 MAX_WAITING_BYTES = 16 * 1024 * 1024
+FIRST_PAUSE_SECONDS = 1.0  # twice as long each time
 MAX_PAUSE_SECONDS = 60.0
 JITTER_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
@@ -48,14 +49,22 @@ class DeliveryRules:
     allow_private: bool
     secret_key: SecretKey
 
-    def send(self, receiver: Receiver, body: str, delivery_id: str) -> ReceiverAnswer:
+    def send(self, receiver: Receiver, body: str, delivery_id: str, *, wants_body: bool = False) -> ReceiverAnswer:
         """One request. Raises NotDelivered."""
         try:
             secret = self.secret_key.decrypt(receiver.secret) if receiver.secret else None
         except UndecryptableSecret:
             reason = "its secret was encrypted with another key than MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY is now"
             raise NotDelivered(reason, may_retry=False) from None
-        return post(receiver.url, body, delivery_id, secret, timeout=self.timeout, allow_private=self.allow_private)
+        return post(
+            receiver.url,
+            body,
+            delivery_id,
+            secret,
+            timeout=self.timeout,
+            allow_private=self.allow_private,
+            wants_body=wants_body,
+        )
 
 
 class DeliveryQueue:
@@ -158,7 +167,7 @@ class DeliveryQueue:
         if not may_retry or delivery.attempts > self._rules.max_retries:
             _log_failure(delivery, reason)
             return None
-        pause = 2.0 ** (delivery.attempts - 1) if asked_pause is None else asked_pause
+        pause = FIRST_PAUSE_SECONDS * 2 ** (delivery.attempts - 1) if asked_pause is None else asked_pause
         return min(pause, MAX_PAUSE_SECONDS) + random.uniform(0, JITTER_SECONDS)
 
 

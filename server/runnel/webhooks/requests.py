@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 from runnel import __version__
 from runnel.domain.errors import InvalidParameterValue
-from runnel.webhooks.addresses import look_up
+from runnel.webhooks.addresses import Address, look_up
 
 MAX_ANSWER_BYTES = 64 * 1024  # of what a receiver says, as a test shows it
+_SAFE = "/%:@!$&'()*+,;=~?"  # in a path and a query; the rest is written in percent signs
 RETRY_STATUSES = (429, 500, 502, 503, 504)  # MLflow's
 
 
@@ -50,9 +51,16 @@ def signature(secret: str, delivery_id: str, timestamp: str, body: str) -> str:
 
 
 def post(
-    url: str, body: str, delivery_id: str, secret: str | None, *, timeout: float, allow_private: bool
+    url: str,
+    body: str,
+    delivery_id: str,
+    secret: str | None,
+    *,
+    timeout: float,
+    allow_private: bool,
+    wants_body: bool,
 ) -> ReceiverAnswer:
-    """Sends a delivery and waits for the answer, all in all at most ``timeout`` seconds. Raises NotDelivered."""
+    """Sends a delivery and waits for the answer, at most ``timeout`` seconds in all. Raises NotDelivered."""
     timestamp = str(int(time.time()))
     headers = {
         "Content-Type": "application/json",
@@ -76,10 +84,10 @@ def post(
     except OSError as error:
         raise NotDelivered(f"the host {host!r} is not known: {error.strerror or error}") from None
     connection = _Connection(host, port, addresses, timeout, _tls() if is_https else None)
-    path = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (
-        f"?{urllib.parse.quote(parts.query, safe='/%:@!$&()*+,;=~?')}" if parts.query else ""
+    path = urllib.parse.quote(parts.path or "/", safe=_SAFE) + (
+        f"?{urllib.parse.quote(parts.query, safe=_SAFE)}" if parts.query else ""
     )
-    return connection.exchange(path, body.encode(), headers)
+    return connection.exchange(path, body.encode(), headers, wants_body)
 
 
 def _ascii(host: str) -> str:
@@ -97,7 +105,9 @@ def _tls() -> ssl.SSLContext:
 class _Connection(http.client.HTTPConnection):
     """A connection to the first of some addresses that can be reached, under the name by which the host is known."""
 
-    def __init__(self, host: str, port: int, addresses: list[str], seconds: float, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, host: str, port: int, addresses: list[Address], seconds: float, tls: ssl.SSLContext | None
+    ) -> None:
         super().__init__(host, port)
         self.default_port = 443 if tls else 80  # which is left out of the Host header
         self._addresses = addresses
@@ -114,17 +124,20 @@ class _Connection(http.client.HTTPConnection):
             self.sock.do_handshake()
 
     def _connected(self) -> socket.socket:
-        for index, address in enumerate(self._addresses):
-            seconds = max(0.001, self._deadline - time.monotonic())
+        failure = OSError("the host has no address")
+        for address in self._addresses:
+            connected = socket.socket(address.family, socket.SOCK_STREAM)
+            connected.settimeout(max(0.001, self._deadline - time.monotonic()))
             try:
-                return socket.create_connection((address, self.port), seconds)
-            except OSError:
-                if index == len(self._addresses) - 1:
-                    raise
-        raise OSError("the host has no address")
+                connected.connect(address.where)
+                return connected
+            except OSError as error:
+                connected.close()
+                failure = error
+        raise failure
 
-    def exchange(self, path: str, body: bytes, headers: dict[str, str]) -> ReceiverAnswer:
-        """Sends a request and reads its answer, the body as far as it is shown."""
+    def exchange(self, path: str, body: bytes, headers: dict[str, str], wants_body: bool) -> ReceiverAnswer:
+        """Sends a request and reads its answer, of the body as much as is shown."""
         # A receiver that sends a byte now and then would never be late for a single read.
         alarm = threading.Timer(self._seconds, self._give_up)
         alarm.daemon = True
@@ -132,7 +145,10 @@ class _Connection(http.client.HTTPConnection):
         try:
             self.request("POST", path, body, headers)
             answer = self.getresponse()
-            text = _decoded(answer.read(MAX_ANSWER_BYTES), answer.headers.get_content_charset("utf-8"))
+            found = answer.read(MAX_ANSWER_BYTES) if wants_body else b""
+            if self._is_late:  # what was cut off may look like a whole answer
+                raise TimeoutError
+            text = _decoded(found, answer.headers.get_content_charset("utf-8"))
             return ReceiverAnswer(answer.status, text, _seconds_to_wait(answer.headers.get("Retry-After")))
         except ssl.SSLCertVerificationError as error:
             raise NotDelivered(f"the certificate is not valid: {error.verify_message}", may_retry=False) from None

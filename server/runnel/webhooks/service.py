@@ -128,7 +128,7 @@ class Webhooks:
         from runnel.webhooks.requests import NotDelivered
 
         try:
-            answer = self._rules().send(receiver, _body(notice), str(uuid.uuid4()))
+            answer = self._rules().send(receiver, _body(notice), str(uuid.uuid4()), wants_body=True)
         except NotDelivered as error:
             return {"success": False, "error_message": f"Failed to test webhook: {error}"}
         result: WebhookTestResult = {"success": 200 <= answer.status < 300, "response_status": answer.status}
