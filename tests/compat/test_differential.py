@@ -22,6 +22,7 @@ from tests.compat import (
     asks_spans,
     asks_trace_metrics,
     asks_traces,
+    asks_webhooks,
 )
 from tests.compat.compare import differences
 from tests.compat.exchange import Answer, Ask, play
@@ -29,6 +30,7 @@ from tests.compat.field_policy import DEVIATIONS as OTHER_DEVIATIONS
 from tests.compat.mlflow_process import MlflowProcess
 from tests.compat.registry_deviations import REGISTRY_DEVIATIONS
 from tests.compat.trace_deviations import TRACE_DEVIATIONS
+from tests.compat.webhook_deviations import WEBHOOK_DEVIATIONS
 from tests.server_process import ServerProcess
 
 BACKENDS = ["sqlite"]
@@ -56,9 +58,11 @@ ASKS: list[Ask] = [
     *asks_issues.ISSUES,
     *asks_review.REVIEW,
     *asks_issues.ISSUES_OTHERWISE,
+    *asks_webhooks.WEBHOOKS,
 ]
 
 DEVIATIONS = [*OTHER_DEVIATIONS, *REGISTRY_DEVIATIONS, *TRACE_DEVIATIONS]
+DEVIATIONS = [*OTHER_DEVIATIONS, *TRACE_DEVIATIONS, *WEBHOOK_DEVIATIONS]
 MEANT = {what: deviation for deviation in DEVIATIONS for what in deviation.asks}
 
 # The first test waits for a server that needs up to a minute to start, then for all the answers.

@@ -15,11 +15,13 @@ import pytest
 from cryptography.fernet import Fernet
 
 from runnel.config import Settings
+from runnel.domain.errors import InvalidParameterValue
 from runnel.domain.webhook_notices import WebhookNotice, created, prompt_tag_deleted
 from runnel.domain.webhooks import Status, WebhookEvent
 from runnel.store import webhooks as store
 from runnel.store.migrations import prepare_sqlite
 from runnel.store.sqlite import SqliteDatabase
+from runnel.store.statements import Transaction
 from runnel.webhooks import delivery
 from runnel.webhooks.service import Webhooks
 from tests.webhook_receiver import Handler, WebhookReceiver
@@ -462,6 +464,21 @@ def test_what_waits_when_the_server_stops_is_delivered(tmp_path: Path) -> None:
                 for number in range(100):
                     await site.tell(model_created(f"m{number}"))
             assert len(receiver.received) == 100
+
+    asyncio.run(scenario())
+
+
+def test_there_are_at_most_1000_webhooks(tmp_path: Path) -> None:
+    def create(tx: Transaction) -> str:
+        return store.create_webhook(tx, "hook", "", "https://1.1.1.1/", [MODEL_CREATED], None, "DISABLED")["webhook_id"]
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as site:
+            ids = await site.database.write(lambda tx: [create(tx) for _ in range(1_000)])
+            with pytest.raises(InvalidParameterValue, match="There are 1000 webhooks already; at most 1000 may exist"):
+                await site.database.write(create)
+            await site.database.write(lambda tx: store.delete_webhook(tx, ids[500]))
+            await site.database.write(create)
 
     asyncio.run(scenario())
 
