@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy import BigInteger, Column
 
 revision = "0011"
-down_revision = "0005"
+down_revision = "0010"
 
 Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

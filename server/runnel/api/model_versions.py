@@ -15,7 +15,7 @@ from runnel.api.registered_models import ModelVersionAnswer
 from runnel.api.services import Services
 from runnel.artifacts.store import clean_artifact_path
 from runnel.config import Settings
-from runnel.domain import limits
+from runnel.domain import limits, webhook_notices
 from runnel.domain.model_versions import (
     ModelVersion,
     canonical_stage,
@@ -69,7 +69,15 @@ def create_model_version(
     check_length("run_id", accepted.run_id, limits.MAX_RUN_ID_LENGTH)
     check_length("run_link", run_link, limits.MAX_RUN_LINK_LENGTH)
     new = accepted._replace(run_link=run_link, description=description)
-    return {"model_version": model_versions.create_model_version(tx, name, new, by_key)}
+    created = model_versions.create_model_version(tx, name, new, by_key)
+    if is_prompt(by_key):
+        notice = webhook_notices.prompt_version_created(name, created["version"], by_key, description)
+    else:
+        notice = webhook_notices.model_version_created(
+            name, created["version"], accepted.source, accepted.run_id, by_key, description
+        )
+    tx.after_commit(notice)
+    return {"model_version": created}
 
 
 def get_model_version(tx: Transaction, name: str, version: str) -> ModelVersionAnswer:
@@ -144,7 +152,8 @@ def set_model_version_tag(tx: Transaction, name: str, version: str, key: str, va
     """Sets or overwrites a tag of a version."""
     check_model_name(name)
     check_version_tags([RegistryTag(key, value)])
-    model_versions.set_model_version_tag(tx, name, parse_version(version), key, value)
+    ref = model_versions.set_model_version_tag(tx, name, parse_version(version), key, value)
+    tx.after_commit(webhook_notices.version_tag_set(name, version, key, value, is_prompt=ref.is_prompt))
     return {}
 
 
@@ -152,7 +161,8 @@ def delete_model_version_tag(tx: Transaction, name: str, version: str, key: str)
     """Removes a tag of a version; one that is not there is no error."""
     check_model_name(name)
     check_tag_key(key)
-    model_versions.delete_model_version_tag(tx, name, parse_version(version), key)
+    ref = model_versions.delete_model_version_tag(tx, name, parse_version(version), key)
+    tx.after_commit(webhook_notices.version_tag_deleted(name, version, key, is_prompt=ref.is_prompt))
     return {}
 
 

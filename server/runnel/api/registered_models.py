@@ -7,8 +7,9 @@ from typing import NotRequired, TypedDict
 
 from runnel.api.experiments import Empty
 from runnel.api.services import Services
-from runnel.domain import limits
+from runnel.domain import limits, webhook_notices
 from runnel.domain.model_versions import ModelVersion, canonical_stage, parse_version
+from runnel.domain.prompts import is_prompt
 from runnel.domain.registered_models import (
     RegisteredModel,
     check_alias,
@@ -49,7 +50,9 @@ def create_registered_model(
     check_model_name(name)
     check_tags(tags)
     check_description(description or "")
-    model = registered_models.create_registered_model(tx, name, {tag.key: tag.value for tag in tags}, description)
+    by_key = {tag.key: tag.value for tag in tags}
+    model = registered_models.create_registered_model(tx, name, by_key, description)
+    tx.after_commit(webhook_notices.created(name, by_key, description or "", is_prompt=is_prompt(by_key)))
     return {"registered_model": model}
 
 
@@ -125,7 +128,9 @@ def set_registered_model_tag(tx: Transaction, name: str, key: str, value: str = 
     """Sets or overwrites a tag of a model."""
     check_model_name(name)
     check_tags([RegistryTag(key, value)])
-    registered_models.set_registered_model_tag(tx, name, key, value)
+    ref = registered_models.set_registered_model_tag(tx, name, key, value)
+    if ref.is_prompt:
+        tx.after_commit(webhook_notices.prompt_tag_set(name, key, value))
     return {}
 
 
@@ -133,7 +138,9 @@ def delete_registered_model_tag(tx: Transaction, name: str, key: str) -> Empty:
     """Removes a tag of a model; one that is not there is no error."""
     check_model_name(name)
     check_tag_key(key)
-    registered_models.delete_registered_model_tag(tx, name, key)
+    ref = registered_models.delete_registered_model_tag(tx, name, key)
+    if ref.is_prompt:
+        tx.after_commit(webhook_notices.prompt_tag_deleted(name, key))
     return {}
 
 
@@ -141,7 +148,8 @@ def set_registered_model_alias(tx: Transaction, name: str, alias: str, version: 
     """Makes an alias lead to a version, wherever it led to."""
     check_model_name(name)
     check_new_alias(alias)
-    model_versions.set_registered_model_alias(tx, name, alias, parse_version(version))
+    ref = model_versions.set_registered_model_alias(tx, name, alias, parse_version(version))
+    tx.after_commit(webhook_notices.alias_created(name, alias, version, is_prompt=ref.is_prompt))
     return {}
 
 
@@ -149,7 +157,8 @@ def delete_registered_model_alias(tx: Transaction, name: str, alias: str) -> Emp
     """Removes an alias; one that is not there is no error."""
     check_model_name(name)
     check_alias(alias)
-    registered_models.delete_registered_model_alias(tx, name, alias)
+    ref = registered_models.delete_registered_model_alias(tx, name, alias)
+    tx.after_commit(webhook_notices.alias_deleted(name, alias, is_prompt=ref.is_prompt))
     return {}
 
 

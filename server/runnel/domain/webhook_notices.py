@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from runnel.domain.prompts import IS_PROMPT_TAG, PROMPT_TEXT_TAG
 from runnel.domain.webhooks import WebhookEvent
 
-IS_PROMPT_TAG = "mlflow.prompt.is_prompt"
-_PROMPT_TEXT_TAG = "mlflow.prompt.text"
 _PROMPT_TYPE_TAG = "_mlflow_prompt_type"
 
 
@@ -50,8 +49,8 @@ def prompt_version_created(name: str, version: str, tags: Mapping[str, str], des
     data = {
         "name": name,
         "version": version,
-        "template": tags.get(_PROMPT_TEXT_TAG),
-        "tags": _without(tags, _PROMPT_TEXT_TAG, IS_PROMPT_TAG, _PROMPT_TYPE_TAG),
+        "template": tags.get(PROMPT_TEXT_TAG),
+        "tags": _without(tags, PROMPT_TEXT_TAG, IS_PROMPT_TAG, _PROMPT_TYPE_TAG),
         "description": description or None,
     }
     return WebhookNotice(WebhookEvent("PROMPT_VERSION", "CREATED"), data)
@@ -106,7 +105,7 @@ def _examples() -> list[WebhookNotice]:
             "example_model", "1", "models:/123", "abcd1234abcd5678", tags, "An example model version"
         ),
         prompt_version_created(
-            "example_prompt", "1", {**tags, _PROMPT_TEXT_TAG: "Hello {{name}}!"}, "An example prompt version"
+            "example_prompt", "1", {**tags, PROMPT_TEXT_TAG: "Hello {{name}}!"}, "An example prompt version"
         ),
         prompt_tag_set("example_prompt", key, value),
         prompt_tag_deleted("example_prompt", key),
