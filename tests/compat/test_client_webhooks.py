@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -13,11 +19,12 @@ from mlflow.entities.webhook import VALID_ENTITY_ACTIONS, WebhookEvent, WebhookS
 from mlflow.webhooks.types import get_example_payload_for_event
 
 from tests.conftest import NewDatabase
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, free_port
 from tests.webhook_receiver import WebhookReceiver
 
 BACKENDS = ["sqlite"]
 SECRET = "shared by both"
+DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "webhooks.md"
 ALL_EVENTS = [WebhookEvent(entity, action) for entity, actions in VALID_ENTITY_ACTIONS.items() for action in actions]
 
 
@@ -111,3 +118,72 @@ def test_a_test_that_fails_says_why(client: mlflow.MlflowClient) -> None:
     away = client.test_webhook(made.webhook_id)
     assert not away.success
     assert away.error_message is not None and "ConnectionRefusedError" in away.error_message
+
+
+def test_what_the_client_does_with_models_and_prompts_is_told(client: mlflow.MlflowClient) -> None:
+    with WebhookReceiver() as receiver:
+        client.create_webhook("hook", receiver.url(), [e for e in ALL_EVENTS if e.entity != "budget_policy"])
+        client.create_registered_model("classifier", tags={"team": "a"})
+        client.create_model_version("classifier", "s3://bucket/model")
+        client.set_registered_model_alias("classifier", "champion", "1")
+        client.register_prompt("greeting", "Hello {{name}}", commit_message="first", tags={"lang": "en"})
+        client.set_prompt_alias("greeting", "live", 1)
+        told = events_told(receiver, {"model_version_alias.created", "prompt_alias.created"})
+    assert told["registered_model.created"] == {"name": "classifier", "tags": {"team": "a"}, "description": ""}
+    assert told["model_version.created"]["source"] == "s3://bucket/model"
+    assert told["model_version_alias.created"] == {"name": "classifier", "alias": "champion", "version": "1"}
+    assert told["prompt.created"]["name"] == "greeting"
+    version = {"name": "greeting", "version": "1", "template": "Hello {{name}}", "tags": {"lang": "en"}}
+    assert told["prompt_version.created"] == version | {"description": "first"}
+    assert told["prompt_alias.created"] == {"name": "greeting", "alias": "live", "version": "1"}
+
+
+def events_told(receiver: WebhookReceiver, expected: set[str]) -> dict[str, Any]:
+    """The data of all events, once those that come last have been told. (The client sets tags of its own as well.)"""
+    deadline = time.monotonic() + 20
+    while True:
+        payloads = [request.payload for request in list(receiver.received)]
+        told = {f"{payload['entity']}.{payload['action']}": payload["data"] for payload in payloads}
+        if expected <= told.keys():
+            return told
+        assert time.monotonic() < deadline, told
+        time.sleep(0.02)
+
+
+def test_the_receiver_in_the_documentation_tells_genuine_requests_from_others(
+    client: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    (script,) = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+        if "do_POST" in block
+    ]
+    port = free_port()
+    secret = re.findall(r'^SECRET = "(.*)"$', script, re.M)[0]
+    receiver = subprocess.Popen(
+        [sys.executable, "-u", "-c", script.replace("8080", str(port))], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        wait_until_listening(port)
+        url = f"http://127.0.0.1:{port}/mlflow"
+        genuine = client.create_webhook("genuine", url, ["prompt.created"], secret=secret, status="DISABLED")
+        forged = client.create_webhook("forged", url, ["prompt.created"], secret="guessed", status="DISABLED")
+        unsigned = client.create_webhook("unsigned", url, ["prompt.created"], status="DISABLED")
+        answers = [client.test_webhook(webhook.webhook_id) for webhook in (genuine, forged, unsigned)]
+        assert [answer.response_status for answer in answers] == [200, 401, 401]
+        assert receiver.stdout is not None
+        assert "'entity': 'prompt'" in receiver.stdout.readline()
+    finally:
+        receiver.kill()
+        receiver.communicate()
+
+
+def wait_until_listening(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
