@@ -24,6 +24,7 @@ from tests.webhook_receiver import WebhookReceiver
 
 BACKENDS = ["sqlite"]
 SECRET = "shared by both"
+PROMPTS = ("prompt", "prompt_version", "prompt_alias")
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "webhooks.md"
 ALL_EVENTS = [WebhookEvent(entity, action) for entity, actions in VALID_ENTITY_ACTIONS.items() for action in actions]
 
@@ -128,7 +129,7 @@ def test_what_the_client_does_with_models_and_prompts_is_told(client: mlflow.Mlf
         client.set_registered_model_alias("classifier", "champion", "1")
         client.register_prompt("greeting", "Hello {{name}}", commit_message="first", tags={"lang": "en"})
         client.set_prompt_alias("greeting", "live", 1)
-        told = events_told(receiver, {"model_version_alias.created", "prompt_alias.created"})
+        told = events_told(receiver, "registered_model", "model_version", "model_version_alias", *PROMPTS)
     assert told["registered_model.created"] == {"name": "classifier", "tags": {"team": "a"}, "description": ""}
     assert told["model_version.created"]["source"] == "s3://bucket/model"
     assert told["model_version_alias.created"] == {"name": "classifier", "alias": "champion", "version": "1"}
@@ -138,8 +139,9 @@ def test_what_the_client_does_with_models_and_prompts_is_told(client: mlflow.Mlf
     assert told["prompt_alias.created"] == {"name": "greeting", "alias": "live", "version": "1"}
 
 
-def events_told(receiver: WebhookReceiver, expected: set[str]) -> dict[str, Any]:
-    """The data of all events, once those that come last have been told. (The client sets tags of its own as well.)"""
+def events_told(receiver: WebhookReceiver, *created: str) -> dict[str, Any]:
+    """The data of all events, once these have been told. (The client sets tags of its own as well.)"""
+    expected = {f"{entity}.created" for entity in created}
     deadline = time.monotonic() + 20
     while True:
         payloads = [request.payload for request in list(receiver.received)]

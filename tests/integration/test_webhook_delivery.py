@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -345,6 +347,32 @@ def test_receivers_that_hang_keep_neither_requests_nor_other_receivers_waiting(
     lines = failures(caplog)  # when the server stopped
     assert len(lines) == 40
     assert all("the server stopped before it was done" in line for line in lines)
+
+
+def test_a_receiver_that_hangs_leaves_the_other_threads_to_others_whatever_was_idle_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "CLOSE_SECONDS", 0.1)
+
+    async def scenario() -> None:
+        with WebhookReceiver(200, *[hang] * 9) as slow, WebhookReceiver() as quick_one:
+            async with opened(tmp_path) as site:
+                await site.add(slow.url())
+                await site.tell()
+                await received(slow, 1)
+                await asyncio.sleep(0.1)  # its thread is idle now
+                await site.add(quick_one.url())
+                await site.tell()
+                await received(quick_one, 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_server_without_webhooks_has_nothing_of_them_in_memory() -> None:
+    heavy = ("cryptography", "runnel.webhooks.delivery", "runnel.webhooks.requests")
+    script = f"import sys, runnel.app; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_what_waits_is_bounded_and_what_does_not_fit_is_a_line_in_the_log(

@@ -133,8 +133,6 @@ MAX_MODEL_SOURCE_LENGTH = 2_048
 MAX_RUN_LINK_LENGTH = 2_048
 MAX_REGISTRY_PAGE_LENGTH = 33_554_432  # characters of tags; a page ends before it has more
 
-MAX_REGISTRY_PAGE_LENGTH = 33_554_432  # characters of tags and descriptions; a page ends when it has more
-
 MAX_WEBHOOKS = 1_000  # ours, as are these below
 MAX_WEBHOOK_URL_LENGTH = 2_048
 MAX_WEBHOOK_DESCRIPTION_LENGTH = 1_000

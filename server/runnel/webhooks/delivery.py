@@ -112,7 +112,7 @@ class DeliveryQueue:
     def _put(self, delivery: Delivery) -> None:
         insort(self._waiting, delivery, key=lambda waiting: waiting.due)
         self._waiting_bytes += len(delivery.body)
-        if self._idle_threads == 0 and self._threads < self._max_threads:
+        if len(self._waiting) > self._idle_threads and self._threads < self._max_threads:
             self._threads += 1
             threading.Thread(target=self._run_forever, name="webhook", daemon=True).start()
         self._changed.notify()

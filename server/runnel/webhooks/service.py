@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runnel.config import Settings
-from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
+from runnel.domain.errors import InvalidParameterValue, MlflowError, TemporarilyUnavailable
 from runnel.domain.webhook_notices import WebhookNotice, example
 from runnel.domain.webhooks import WebhookEvent, WebhookTestResult, parse_webhook_url
 from runnel.store.database import Database
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger("runnel.webhooks")
 
-MAX_PENDING = 10_000  # notices whose receivers have not been looked up yet
+MAX_PENDING = 2_000  # notices whose receivers have not been looked up yet
 MAX_CALLS = 8  # requests that look up a host or test a webhook at the same time
 LOOK_UP_SECONDS = 10
 
@@ -74,22 +74,25 @@ class Webhooks:
             notices, self._pending = self._pending, []
             try:
                 receivers = await self._database.read(active_receivers)
-            except Exception as error:
+                concerned = {event for receiver in receivers for event in receiver.events}
+                told = [notice for notice in notices if notice.event in concerned]
+                if told:
+                    await asyncio.to_thread(self._deliver, told, receivers)
+            except MlflowError as error:
                 logger.warning("%d events were not told to webhooks: %s", len(notices), error)
-                continue
-            for notice in notices:
-                concerned = [receiver for receiver in receivers if notice.event in receiver.events]
-                if concerned:
-                    await asyncio.to_thread(self._deliver, notice, concerned)
+            except Exception:
+                logger.exception("%d events were not told to webhooks", len(notices))
 
-    def _deliver(self, notice: WebhookNotice, receivers: Sequence[Receiver]) -> None:
+    def _deliver(self, notices: Sequence[WebhookNotice], receivers: Sequence[Receiver]) -> None:
         from runnel.webhooks.delivery import Delivery, DeliveryQueue
 
         if self._queue is None:
             self._queue = DeliveryQueue(self._rules(), self._settings.webhook_delivery_max_workers)
-        body = _body(notice)
-        for receiver in receivers:
-            self._queue.add(Delivery(receiver, str(notice.event), body, str(uuid.uuid4())))
+        for notice in notices:
+            body = _body(notice)
+            for receiver in receivers:
+                if notice.event in receiver.events:
+                    self._queue.add(Delivery(receiver, str(notice.event), body, str(uuid.uuid4())))
 
     async def drain(self) -> None:
         """Waits until what has been heard of waits for its delivery."""
