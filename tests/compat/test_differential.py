@@ -61,8 +61,7 @@ ASKS: list[Ask] = [
     *asks_webhooks.WEBHOOKS,
 ]
 
-DEVIATIONS = [*OTHER_DEVIATIONS, *REGISTRY_DEVIATIONS, *TRACE_DEVIATIONS]
-DEVIATIONS = [*OTHER_DEVIATIONS, *TRACE_DEVIATIONS, *WEBHOOK_DEVIATIONS]
+DEVIATIONS = [*OTHER_DEVIATIONS, *REGISTRY_DEVIATIONS, *TRACE_DEVIATIONS, *WEBHOOK_DEVIATIONS]
 MEANT = {what: deviation for deviation in DEVIATIONS for what in deviation.asks}
 
 # The first test waits for a server that needs up to a minute to start, then for all the answers.
