@@ -1,89 +1,29 @@
-"""Receivers of webhooks are told of what happened, whatever other receivers do."""
+"""Receivers of webhooks are told of what happened, and tried again when they fail."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 
-from runnel.config import Settings
-from runnel.domain.errors import InvalidParameterValue
-from runnel.domain.webhook_notices import WebhookNotice, created, prompt_tag_deleted
-from runnel.domain.webhooks import Status, WebhookEvent
+from runnel.domain.webhook_notices import created, prompt_tag_deleted
 from runnel.store import webhooks as store
-from runnel.store.migrations import prepare_sqlite
-from runnel.store.sqlite import SqliteDatabase
-from runnel.store.statements import Transaction
 from runnel.webhooks import delivery
-from runnel.webhooks.service import Webhooks
 from tests.webhook_receiver import Handler, WebhookReceiver
-
-KEY = Fernet.generate_key().decode()
-MODEL_CREATED = WebhookEvent("REGISTERED_MODEL", "CREATED")
-TAG_DELETED = WebhookEvent("PROMPT_TAG", "DELETED")
-
-
-class Site:
-    """A database, and webhooks that are told of what is committed to it."""
-
-    def __init__(self, database: SqliteDatabase, webhooks: Webhooks) -> None:
-        self.database = database
-        self.webhooks = webhooks
-
-    async def add(
-        self, url: str, event: WebhookEvent = MODEL_CREATED, secret: str | None = None, status: Status = "ACTIVE"
-    ) -> str:
-        """Adds a webhook; its id."""
-        encrypted = await self.webhooks.prepare(url, secret)
-        added = await self.database.write(
-            lambda tx: store.create_webhook(tx, "hook", "", url, [event], encrypted, status)
-        )
-        return added["webhook_id"]
-
-    async def tell(self, notice: WebhookNotice | None = None) -> None:
-        """Commits something; what would keep it up is an error."""
-        started = time.monotonic()
-        await self.database.write(lambda tx: tx.after_commit(notice or model_created("m")))
-        assert time.monotonic() - started < 1
-
-
-def model_created(name: str) -> WebhookNotice:
-    return created(name, {"k": "v"}, "d", is_prompt=False)
-
-
-@asynccontextmanager
-async def opened(folder: Path, **settings: Any) -> AsyncIterator[Site]:
-    path = folder / "webhooks.db"
-    prepare_sqlite(path)
-    database = SqliteDatabase(path)
-    chosen: dict[str, Any] = {
-        "webhook_allowed_schemes": ("http", "https"),
-        "webhook_allow_private_ips": True,
-        "webhook_secret_encryption_key": KEY,
-    }
-    webhooks = Webhooks(Settings(**chosen | settings), database)
-    database.start()
-    webhooks.start()
-    try:
-        yield Site(database, webhooks)
-        await webhooks.drain()
-        await asyncio.to_thread(webhooks.close)
-    finally:
-        await asyncio.to_thread(database.close)
-
-
-async def received(receiver: WebhookReceiver, count: int) -> list[Any]:
-    return await asyncio.to_thread(receiver.wait_for, count)
+from tests.webhook_site import (
+    TAG_DELETED,
+    failures,
+    hang,
+    opened,
+    received,
+    until,
+)
 
 
 @pytest.fixture
@@ -91,13 +31,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses between attempts are short."""
     monkeypatch.setattr(delivery, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(delivery, "JITTER_SECONDS", 0.0)
-
-
-def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the log says of deliveries that failed."""
-    records = [record for record in caplog.records if record.name == "runnel.webhooks"]
-    assert all(record.levelno == logging.WARNING for record in records), [record.getMessage() for record in records]
-    return [record.getMessage() for record in records]
 
 
 def test_a_receiver_is_told_in_the_shape_and_with_the_headers_of_mlflow(tmp_path: Path) -> None:
@@ -270,11 +203,6 @@ def drip(handler: Handler) -> None:
         handler.wfile.write(b"y\r\n")
 
 
-def hang(handler: Handler) -> None:
-    """Does not answer for longer than a test takes."""
-    time.sleep(60)
-
-
 def break_off(handler: Handler) -> None:
     """Ends the connection without an answer."""
     handler.close_connection = True
@@ -323,99 +251,6 @@ def test_an_answer_without_end_is_not_read(tmp_path: Path) -> None:
                 result = await site.webhooks.test(target, None)
                 assert (result["success"], result["response_status"]) == (True, 200)
                 assert len(result["response_body"]) == 64 * 1024
-
-    asyncio.run(scenario())
-
-
-def test_receivers_that_hang_keep_neither_requests_nor_other_receivers_waiting(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "CLOSE_SECONDS", 0.1)
-
-    async def scenario() -> None:
-        with WebhookReceiver(*[hang] * 50) as slow, WebhookReceiver() as quick_one:
-            async with opened(tmp_path) as site:
-                await site.add(slow.url())
-                await site.add(quick_one.url())
-                for number in range(40):
-                    await site.tell(model_created(f"m{number}"))
-                requests = await received(quick_one, 40)
-                assert {request.payload["data"]["name"] for request in requests} == {f"m{n}" for n in range(40)}
-                assert len(slow.received) <= 5  # half of the threads
-
-    asyncio.run(scenario())
-    lines = failures(caplog)  # when the server stopped
-    assert len(lines) == 40
-    assert all("the server stopped before it was done" in line for line in lines)
-
-
-def test_a_receiver_that_hangs_leaves_the_other_threads_to_others_whatever_was_idle_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "CLOSE_SECONDS", 0.1)
-
-    async def scenario() -> None:
-        with WebhookReceiver(200, *[hang] * 9) as slow, WebhookReceiver() as quick_one:
-            async with opened(tmp_path) as site:
-                await site.add(slow.url())
-                await site.tell()
-                await received(slow, 1)
-                await asyncio.sleep(0.1)  # its thread is idle now
-                await site.add(quick_one.url())
-                await site.tell()
-                await received(quick_one, 1)
-
-    asyncio.run(scenario())
-
-
-def test_a_server_without_webhooks_has_nothing_of_them_in_memory() -> None:
-    heavy = ("cryptography", "runnel.webhooks.delivery", "runnel.webhooks.requests")
-    script = f"import sys, runnel.app; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "[]\n", done.stderr
-
-
-def test_what_waits_is_bounded_and_what_does_not_fit_is_a_line_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "CLOSE_SECONDS", 0.1)
-    monkeypatch.setattr(delivery, "MAX_WAITING", 10)
-
-    async def scenario() -> None:
-        with WebhookReceiver(*[hang] * 50) as slow, WebhookReceiver() as quick_one:
-            async with opened(tmp_path, webhook_delivery_max_workers=2) as site:
-                await site.add(slow.url())
-                await site.tell()
-                await received(slow, 1)
-                for _ in range(9):
-                    await site.tell()
-                await site.webhooks.drain()
-                assert len(failures(caplog)) == 4  # one is under way and five wait, which is its half
-                await site.add(quick_one.url(), event=TAG_DELETED)
-                await site.tell(prompt_tag_deleted("p", "k"))
-                await received(quick_one, 1)
-
-    asyncio.run(scenario())
-    lines = failures(caplog)
-    assert sum("too many deliveries wait" in line for line in lines) == 4
-    assert len(lines) == 10
-
-
-def test_the_bytes_that_wait_are_bounded(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "CLOSE_SECONDS", 0.1)
-    monkeypatch.setattr(delivery, "MAX_WAITING_BYTES", 250_000)
-
-    async def scenario() -> None:
-        with WebhookReceiver(*[hang] * 50) as slow:
-            async with opened(tmp_path, webhook_delivery_max_workers=1) as site:
-                await site.add(slow.url())
-                for number in range(6):
-                    await site.tell(created("m", {"k": "v" * 100_000}, "", is_prompt=False))
-                    await received(slow, min(number + 1, 1))
-                await site.webhooks.drain()
-                assert len(failures(caplog)) == 3  # one is under way, two wait
 
     asyncio.run(scenario())
 
@@ -482,38 +317,3 @@ def test_a_secret_that_was_encrypted_with_another_key_is_not_sent_unsigned(
 
     asyncio.run(scenario())
     assert all("its secret was encrypted with another key" in line for line in failures(caplog))
-
-
-def test_what_waits_when_the_server_stops_is_delivered(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        with WebhookReceiver() as receiver:
-            async with opened(tmp_path) as site:
-                await site.add(receiver.url())
-                for number in range(100):
-                    await site.tell(model_created(f"m{number}"))
-            assert len(receiver.received) == 100
-
-    asyncio.run(scenario())
-
-
-def test_there_are_at_most_1000_webhooks(tmp_path: Path) -> None:
-    def create(tx: Transaction) -> str:
-        return store.create_webhook(tx, "hook", "", "https://1.1.1.1/", [MODEL_CREATED], None, "DISABLED")["webhook_id"]
-
-    async def scenario() -> None:
-        async with opened(tmp_path) as site:
-            ids = await site.database.write(lambda tx: [create(tx) for _ in range(1_000)])
-            with pytest.raises(InvalidParameterValue, match="There are 1000 webhooks already; at most 1000 may exist"):
-                await site.database.write(create)
-            await site.database.write(lambda tx: store.delete_webhook(tx, ids[500]))
-            await site.database.write(create)
-
-    asyncio.run(scenario())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Waits until something is so."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
