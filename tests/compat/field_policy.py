@@ -27,7 +27,6 @@ FIELDS: list[tuple[str, Rule, str]] = [
     ("*.last_update_time", Rule.SAME_TYPE, "the server's clock"),
     ("*assessment*.create_time", Rule.SAME_TYPE, "the server's clock"),
     ("*creation_timestamp", Rule.SAME_TYPE, "the server's clock"),
-    ("*last_updated_timestamp", Rule.SAME_TYPE, "the server's clock"),
     ("webhooks*.webhook_id", Rule.SAME_TYPE, "made by chance"),
     ("webhook.webhook_id", Rule.SAME_TYPE, "made by chance"),
     ("*_timestamp_ms", Rule.SAME_TYPE, "the server's clock"),
