@@ -10,7 +10,7 @@ from alembic import op
 from sqlalchemy import BigInteger, Column, PrimaryKeyConstraint, SmallInteger, UniqueConstraint
 
 revision = "0010"
-down_revision = "0006"
+down_revision = "0007"
 
 Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
