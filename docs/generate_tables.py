@@ -22,6 +22,8 @@ TITLES = {
     "openapi": "The server",
     "server_info": "The server",
     "datasets": "Datasets that runs used",
+    "registered_models": "Registered models and prompts",
+    "model_versions": "Versions of registered models and of prompts",
     "presigned_artifacts": "Artifacts that clients reach without the server",
 }
 

@@ -27,6 +27,7 @@ from runnel.log import LOG, configure_logging
 from runnel.security import DEFAULT_ALLOWED_HOSTS, SecuritySettings, secure
 from runnel.store.database import Database, open_database
 from runnel.store.experiments import create_default_experiment
+from runnel.webhooks.service import Webhooks
 
 logger = logging.getLogger("runnel")
 
@@ -39,17 +40,19 @@ def open_services(settings: Settings) -> Services:
     root = settings.default_artifact_root
     has_own_root = locations.proxied_path(root) is None and (locations.is_local(root) or locations.is_s3(root))
     s3 = S3Settings(**s3_arguments())
+    database = open_database(
+        settings.backend_store_uri, settings.database_pool_size, settings.read_replica_backend_store_uri
+    )
     return Services(
         settings=settings,
         bodies=BodyMemory(settings.max_request_bytes),
-        database=open_database(
-            settings.backend_store_uri, settings.database_pool_size, settings.read_replica_backend_store_uri
-        ),
+        database=database,
         artifacts=open_store(settings.artifacts_destination, s3) if settings.serve_artifacts else None,
         default_root_artifacts=open_store(root, s3) if has_own_root else None,
         artifact_threads=ArtifactThreads(),
         upload_slots=asyncio.Semaphore(MAX_LARGE_UPLOADS),
         span_intake=SpanIntake(_model_prices(settings.model_prices)),
+        webhooks=Webhooks(settings, database),
     )
 
 
@@ -123,12 +126,14 @@ class Application:
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await self._services.webhooks.drain()
         await asyncio.to_thread(self._close)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> None:
         database: Database = self._services.database
         database.start()
+        self._services.webhooks.start()
         root = self._services.settings.default_artifact_root
         location = locations.resolve_local_location(
             locations.experiment_artifact_location(root, str(DEFAULT_EXPERIMENT_ID))
@@ -136,6 +141,7 @@ class Application:
         await database.write(lambda tx: create_default_experiment(tx, location))
 
     def _close(self) -> None:
+        self._services.webhooks.close()
         self._services.database.close()
         self._services.artifact_threads.shutdown()
         LOG.flush()

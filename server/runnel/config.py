@@ -6,11 +6,13 @@ RUNNEL_.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import click
@@ -48,6 +50,12 @@ class Settings:
     max_request_bytes: int = 64 * 1024 * 1024
     trace_experiment_id: str | None = None
     model_prices: str | None = None
+    webhook_allowed_schemes: tuple[str, ...] = ("https",)
+    webhook_allow_private_ips: bool = False
+    webhook_secret_encryption_key: str | None = field(default=None, repr=False)
+    webhook_request_timeout: int = 30
+    webhook_request_max_retries: int = 3
+    webhook_delivery_max_workers: int = 10
 
     def to_worker_environment(self) -> None:
         """Leaves the settings where the worker processes of this one find them."""
@@ -59,7 +67,8 @@ class Settings:
         values = json.loads(os.environ[_WORKER_SETTINGS])
         if values["allowed_hosts"] is not None:
             values["allowed_hosts"] = tuple(values["allowed_hosts"])
-        values["cors_allowed_origins"] = tuple(values["cors_allowed_origins"])
+        for name in ("cors_allowed_origins", "webhook_allowed_schemes"):
+            values[name] = tuple(values[name])
         return cls(**values)
 
 
@@ -91,6 +100,20 @@ def _replica_uri(_: click.Context, __: click.Parameter, value: str | None) -> st
     if value and not _POSTGRESQL_URI.match(value):
         raise click.BadParameter("only a PostgreSQL database has replicas: postgresql://user:password@host/database.")
     return value
+
+
+def _webhook_schemes(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    schemes = tuple(scheme.lower() for scheme in value)
+    if not schemes or not set(schemes) <= {"http", "https"}:
+        raise click.BadParameter("give https, http, or both with a comma between them.")
+    return schemes
+
+
+def _encryption_key(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    with contextlib.suppress(ValueError):
+        if not value or len(base64.b64decode(value, altchars=b"-_", validate=True)) == 32:
+            return value or None
+    raise click.BadParameter("it must be 32 bytes in URL-safe base64, as Fernet.generate_key() makes it.")
 
 
 def _static_prefix(_: click.Context, __: click.Parameter, value: str | None) -> str:
@@ -244,6 +267,52 @@ OPTIONS: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         type=click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True),
         help="A file of prices by which the cost of spans that say none is worked out, in the form of litellm's "
         "model_prices_and_context_window.json. Default: no prices, costs are those that clients send.",
+    ),
+    click.option(
+        "--webhook-allowed-schemes",
+        envvar="MLFLOW_WEBHOOK_ALLOWED_SCHEMES",
+        type=CommaSeparated(),
+        default="https",
+        show_default=True,
+        callback=_webhook_schemes,
+        help="The schemes of webhooks' URLs: https, http, or both.",
+    ),
+    click.option(
+        "--webhook-allow-private-ips",
+        envvar="MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS",
+        is_flag=True,
+        help="Let webhooks reach this machine and private addresses, not only public ones.",
+    ),
+    click.option(
+        "--webhook-secret-encryption-key",
+        envvar="MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY",
+        callback=_encryption_key,
+        help="The key that webhooks' secrets are encrypted with, 32 bytes in URL-safe base64; rather as a variable, as "
+        "others on the machine see flags. Default: none, and webhooks cannot have secrets.",
+    ),
+    click.option(
+        "--webhook-request-timeout",
+        envvar="MLFLOW_WEBHOOK_REQUEST_TIMEOUT",
+        default=30,
+        show_default=True,
+        type=click.IntRange(1, 300),
+        help="How many seconds a webhook's receiver may take to answer.",
+    ),
+    click.option(
+        "--webhook-request-max-retries",
+        envvar="MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES",
+        default=3,
+        show_default=True,
+        type=click.IntRange(0, 20),
+        help="How often a webhook is tried again when its receiver is away, or answers 429, 500, 502, 503 or 504.",
+    ),
+    click.option(
+        "--webhook-delivery-max-workers",
+        envvar="MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS",
+        default=10,
+        show_default=True,
+        type=click.IntRange(1, 100),
+        help="How many webhooks a process delivers at the same time.",
     ),
 ]
 

@@ -225,5 +225,41 @@ def models_are_logged(client: mlflow.MlflowClient, experiment_id: str) -> None:
     assert same.model_id == model.model_id
 
 
+@since(2, 9)
+def versions_of_models_are_registered(client: mlflow.MlflowClient, experiment_id: str) -> None:
+    name = uuid.uuid4().hex
+    with mlflow.start_run() as run:
+        mlflow.log_text("weights", "model/weights.txt")
+    client.create_registered_model(name, tags={"team": "red"}, description="it answers")
+    version = client.create_model_version(
+        name, f"{run.info.artifact_uri}/model", run.info.run_id, tags={"k": "v"}, description="first"
+    )
+    assert (version.version, version.status, version.tags, version.run_id) == (
+        "1",
+        "READY",
+        {"k": "v"},
+        run.info.run_id,
+    )
+    client.set_registered_model_alias(name, "best", "1")
+    assert client.get_model_version_by_alias(name, "best").version == "1"
+    (found,) = client.search_registered_models(f"name = '{name}'")
+    assert (found.tags, found.aliases, found.latest_versions[0].version) == ({"team": "red"}, {"best": "1"}, "1")
+    assert [same.version for same in client.search_model_versions(f"run_id = '{run.info.run_id}'")] == ["1"]
+    with tempfile.TemporaryDirectory() as folder:
+        got = Path(mlflow.artifacts.download_artifacts(f"models:/{name}@best", dst_path=folder))
+        assert (got / "weights.txt").read_text() == "weights"
+    client.delete_registered_model(name)
+
+
+@since(3, 0)
+def prompts_are_registered(client: mlflow.MlflowClient, experiment_id: str) -> None:
+    name = f"p-{uuid.uuid4().hex}"
+    mlflow.genai.register_prompt(name, "Answer {{question}}.", commit_message="first", tags={"team": "red"})
+    mlflow.genai.set_prompt_alias(name, "best", 1)
+    prompt = mlflow.genai.load_prompt(f"prompts:/{name}@best")
+    assert (prompt.version, prompt.format(question="why")) == (1, "Answer why.")
+    assert [found.name for found in mlflow.genai.search_prompts(f"name = '{name}'")] == [name]
+
+
 if __name__ == "__main__":
     sys.exit(run_checks())

@@ -12,19 +12,25 @@ from tests.compat import (
     asks_assessments,
     asks_experiments,
     asks_issues,
+    asks_model_versions,
     asks_models,
+    asks_prompts,
+    asks_registered_models,
     asks_review,
     asks_runs,
     asks_search,
     asks_spans,
     asks_trace_metrics,
     asks_traces,
+    asks_webhooks,
 )
 from tests.compat.compare import differences
 from tests.compat.exchange import Answer, Ask, play
 from tests.compat.field_policy import DEVIATIONS as OTHER_DEVIATIONS
 from tests.compat.mlflow_process import MlflowProcess
+from tests.compat.registry_deviations import REGISTRY_DEVIATIONS
 from tests.compat.trace_deviations import TRACE_DEVIATIONS
+from tests.compat.webhook_deviations import WEBHOOK_DEVIATIONS
 from tests.server_process import ServerProcess
 
 BACKENDS = ["sqlite"]
@@ -40,6 +46,9 @@ ASKS: list[Ask] = [
     *asks_search.SEARCH,
     *asks_artifacts.ARTIFACTS,
     *asks_models.LOGGED_MODELS,
+    *asks_registered_models.REGISTERED_MODELS,
+    *asks_model_versions.VERSIONS_ASKS,
+    *asks_prompts.PROMPTS,
     *asks_traces.TRACES_ASKS,
     *asks_spans.SPANS,
     *asks_assessments.ASSESSMENTS,
@@ -49,9 +58,10 @@ ASKS: list[Ask] = [
     *asks_issues.ISSUES,
     *asks_review.REVIEW,
     *asks_issues.ISSUES_OTHERWISE,
+    *asks_webhooks.WEBHOOKS,
 ]
 
-DEVIATIONS = [*OTHER_DEVIATIONS, *TRACE_DEVIATIONS]
+DEVIATIONS = [*OTHER_DEVIATIONS, *REGISTRY_DEVIATIONS, *TRACE_DEVIATIONS, *WEBHOOK_DEVIATIONS]
 MEANT = {what: deviation for deviation in DEVIATIONS for what in deviation.asks}
 
 # The first test waits for a server that needs up to a minute to start, then for all the answers.

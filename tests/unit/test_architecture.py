@@ -21,7 +21,8 @@ LAYERS: dict[str, set[str]] = {
     "artifacts": {"domain"},
     "config": {"artifacts"},
     "log": set(),
-    "api": {"domain", "store", "artifacts", "config"},
+    "webhooks": {"domain", "store", "config"},
+    "api": {"domain", "store", "artifacts", "config", "webhooks"},
     "viewer": {"domain", "store", "artifacts", "config", "api"},
     "security": {"domain", "api", "store", "config"},
     "access_log": {"log"},
@@ -38,6 +39,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     # Beside the API and the viewer, the layers that a request passes before it gets there.
     "starlette": ("app.py", "api", "viewer", "security.py", "access_log.py", "prometheus.py"),
     "pydantic_core": ("api",),
+    "cryptography": ("webhooks/encryption.py",),
     "uvicorn": ("serve.py", "http_protocol.py"),
 }
 

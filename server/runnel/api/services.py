@@ -13,6 +13,7 @@ from runnel.api.span_intake import SpanIntake
 from runnel.artifacts.store import ArtifactStore
 from runnel.config import Settings
 from runnel.store.database import Database
+from runnel.webhooks.service import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +31,6 @@ class Services:
     # How many uploads to a remote store may keep a part in memory.
     upload_slots: asyncio.Semaphore
     span_intake: SpanIntake
+    webhooks: Webhooks
     readiness: Readiness = field(default_factory=Readiness)
     answers: AnswerMemory = field(default_factory=AnswerMemory)

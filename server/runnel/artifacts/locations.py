@@ -90,15 +90,23 @@ def validate_artifact_location(
     if parts.fragment or parts.params:
         raise InvalidParameterValue("'artifact_location' URL can't include fragments or params.")
     _check_query(parts.query)
+    check_named_host("artifact_location", uri, trusted_uris, allowed_schemes)
+    if parts.scheme == "runs":
+        raise InvalidParameterValue(f"Artifact location cannot be a runs:/ URI. Given: '{uri}'")
+
+
+def check_named_host(
+    field: str, uri: str, trusted_uris: Collection[str] = (), allowed_schemes: Collection[str] = ()
+) -> None:
+    """Refuses a URI that names a host to connect to, unless it is one of ``trusted_uris`` or its scheme is allowed."""
     if _names_a_foreign_host(uri, trusted_uris, allowed_schemes):
+        scheme = urllib.parse.urlsplit(uri).scheme
         raise InvalidParameterValue(
-            f"'artifact_location' cannot use the '{parts.scheme}' scheme: the '{parts.scheme}' scheme addresses a host "
+            f"'{field}' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host "
             "other than the tracking server's configured artifact storage, so the server would connect to the host "
             "named in the URI. Set the MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the "
             "server to allow it."
         )
-    if parts.scheme == "runs":
-        raise InvalidParameterValue(f"Artifact location cannot be a runs:/ URI. Given: '{uri}'")
 
 
 def resolve_local_location(uri: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
@@ -25,6 +26,9 @@ STATUS_SPELLINGS = {
     "2": "LOGGED_MODEL_READY",
     "3": "LOGGED_MODEL_UPLOAD_FAILED",
 }
+
+# Which versions of registered models are of a logged model, as a JSON list of names and numbers.
+MODEL_VERSIONS_TAG = "mlflow.modelVersions"
 
 _FORBIDDEN_IN_NAMES = ("/", ":", ".", "%", '"', "'")
 
@@ -153,6 +157,15 @@ def check_no_duplicates(what: str, items: Sequence[LoggedModelParameter | Logged
         if item.key in seen:
             raise InvalidParameterValue(f"The key '{item.key}' stands in '{what}' more than once")
         seen.add(item.key)
+
+
+def model_versions_in_tag(value: str) -> list[object]:
+    """What the tag ``mlflow.modelVersions`` lists; nothing where a client has put something else there."""
+    try:
+        versions = json.loads(value)
+    except (ValueError, RecursionError):
+        return []
+    return versions if isinstance(versions, list) else []
 
 
 def check_dataset_filters(datasets: Sequence[DatasetFilter]) -> None:

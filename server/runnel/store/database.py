@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 
+from runnel.store.commit_listener import Listen
 from runnel.store.schema import alembic_version
 from runnel.store.statements import Statement, Transaction
 
@@ -40,6 +41,12 @@ class Database(Protocol):
 
         A command may be run again after a conflict or when a neighbour in its group failed, so all that it does must
         be done through its transaction. Raises ``TemporarilyUnavailable`` when too many are waiting.
+        """
+
+    def listen(self, listen: Listen) -> None:
+        """Names who hears of what commands gave to ``Transaction.after_commit``, once for each commit and behind it.
+
+        It is called in a thread of the database, before the client has its answer, so it must be quick.
         """
 
     def start(self) -> None:

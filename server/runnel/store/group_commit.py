@@ -124,12 +124,14 @@ def run_together(group: Sequence[Command], transaction: Transaction) -> list[Any
                 transaction.write_kept_rows()
             written = transaction.write_count
             kept = transaction.kept_counts()
+            notices = transaction.notice_count
             try:
                 outcomes.append(command.run(transaction))
             except MlflowError as error:
                 if transaction.write_count != written:
                     return None
                 transaction.forget_rows_behind(kept)
+                transaction.forget_notices_behind(notices)
                 outcomes.append(Failure(error))
         transaction.end_group()
     except Exception:

@@ -181,7 +181,7 @@ def get_model_ref(tx: Transaction, model_id: str) -> ModelRef:
     """The model, in whatever lifecycle stage."""
     row = tx.row(SELECT_REF, model_id=model_id)
     if row is None:
-        raise _not_found(model_id)
+        raise not_found(model_id)
     return ModelRef(*row)
 
 
@@ -189,11 +189,12 @@ def get_active_model_ref(tx: Transaction, model_id: str) -> ModelRef:
     """The model, which must not be marked as deleted."""
     ref = get_model_ref(tx, model_id)
     if ref.lifecycle_stage != ACTIVE:
-        raise _not_found(model_id)
+        raise not_found(model_id)
     return ref
 
 
-def _not_found(model_id: str) -> ResourceDoesNotExist:
+def not_found(model_id: str) -> ResourceDoesNotExist:
+    """The error for a logged model that does not exist."""
     return ResourceDoesNotExist(f"Logged model with ID '{model_id}' not found.")
 
 

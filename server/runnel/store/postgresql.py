@@ -23,6 +23,7 @@ import psycopg
 from psycopg import errors
 
 from runnel.domain.errors import InvalidParameterValue, TemporarilyUnavailable
+from runnel.store.commit_listener import CommitListener, Listen
 from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
 from runnel.store.postgresql_dialect import POSTGRESQL
 from runnel.store.scan_slots import QueryTookTooLong, ScanSlots
@@ -78,8 +79,9 @@ def connect(uri: str) -> psycopg.Connection[tuple[Any, ...]]:
 class _Connections:
     """Threads with a connection each, all to one server."""
 
-    def __init__(self, uri: str, size: int, name: str) -> None:
+    def __init__(self, uri: str, size: int, name: str, listener: CommitListener) -> None:
         self._uri = uri
+        self._listener = listener
         self._threads = ThreadPoolExecutor(size, name)
         self._local = threading.local()
         self._open: set[psycopg.Connection[tuple[Any, ...]]] = set()
@@ -105,11 +107,13 @@ class _Connections:
             transaction = self._transaction()
             connection: psycopg.Connection[tuple[Any, ...]] = self._local.connection
             has_begun = False
+            transaction.take_notices()  # those of an attempt that came to nothing
             try:
                 transaction.connection.execute(begin)
                 has_begun = True
                 result = work(transaction)
                 transaction.connection.execute("COMMIT")
+                self._listener.committed(transaction)
                 return result
             except _CONFLICTS as conflict:
                 self._roll_back(connection)
@@ -170,12 +174,15 @@ class PostgresqlDatabase:
     """A PostgreSQL database, with a replica for queries if there is one."""
 
     def __init__(self, uri: str, pool_size: int, replica_uri: str | None = None) -> None:
-        self._primary = _Connections(connection_uri(uri), pool_size, "postgresql")
+        self._listener = CommitListener()
+        self._primary = _Connections(connection_uri(uri), pool_size, "postgresql", self._listener)
         self._queries = (
-            _Connections(connection_uri(replica_uri), pool_size, "replica") if replica_uri else self._primary
+            _Connections(connection_uri(replica_uri), pool_size, "replica", self._listener)
+            if replica_uri
+            else self._primary
         )
         self._scans = ScanSlots(max(1, pool_size // 2))
-        self._grouped = _Connections(connection_uri(uri), 1, "grouped")
+        self._grouped = _Connections(connection_uri(uri), 1, "grouped", self._listener)
         self._writer = GroupCommit("writer", self._commit_group)
 
     def start(self) -> None:
@@ -195,6 +202,9 @@ class PostgresqlDatabase:
     async def _read(self, query: Callable[[Transaction], T], limit: float | None = None) -> T:
         limit = limit or STATEMENT_TIMEOUT_SECONDS
         return await self._queries.run(query, _BEGIN_READ.format(limit * 1000), limit)
+
+    def listen(self, listen: Listen) -> None:
+        self._listener.listen = listen
 
     async def write(self, command: Callable[[Transaction], T], order: str | None = None) -> T:
         if order is not None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runnel.domain.errors import TemporarilyUnavailable
+from runnel.store.commit_listener import CommitListener, Listen
 from runnel.store.dialects import SQLITE
 from runnel.store.group_commit import Command, Failure, GroupCommit, run_together
 from runnel.store.metric_values import shown_json
@@ -107,6 +108,7 @@ class SqliteDatabase:
         self._writes_may_begin.set()
         self._readers_are_done = threading.Event()
         self._writer = GroupCommit("writer", self._commit_group)
+        self._listener = CommitListener()
         self._wal_limit = MAX_WAL_BYTES
 
     def start(self) -> None:
@@ -219,6 +221,9 @@ class SqliteDatabase:
 
     # Writing
 
+    def listen(self, listen: Listen) -> None:
+        self._listener.listen = listen
+
     async def write(self, command: Callable[[Transaction], T], order: str | None = None) -> T:
         return await self._writer.submit(command, order)
 
@@ -231,18 +236,22 @@ class SqliteDatabase:
             if outcomes is None:
                 if connection.in_transaction:  # SQLite ends one by itself when the disk is full
                     connection.execute("ROLLBACK")
+                self._transaction.take_notices()
                 connection.execute("BEGIN IMMEDIATE")
                 outcomes = [self._run_in_savepoint(command) for command in group]
             connection.execute("COMMIT")
+            self._listener.committed(self._transaction)
             return outcomes
         except BaseException as error:  # whatever it was, every command of the group must hear of it
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
+            self._transaction.take_notices()
             return [Failure(_told(error))] * len(group)
 
     def _run_in_savepoint(self, command: Command) -> Any:
         self._connection.execute("SAVEPOINT command")
+        notices = self._transaction.notice_count
         try:
             outcome = command.run(self._transaction)
         except Exception as error:
@@ -252,6 +261,7 @@ class SqliteDatabase:
                 raise
             outcome = Failure(_told(error))
             self._connection.execute("ROLLBACK TO command")
+            self._transaction.forget_notices_behind(notices)
         self._connection.execute("RELEASE command")
         return outcome
 

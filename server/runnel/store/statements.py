@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
+from runnel.domain.webhook_notices import WebhookNotice
 from runnel.store.dialects import Dialect
 
 
@@ -126,6 +127,27 @@ class Transaction:
         self._open_stream = open_stream
         self.write_count = 0  # statements so far that may have changed something
         self._later: dict[WriteRows, list[tuple[Any, ...]]] | None = None
+        self._notices: list[WebhookNotice] = []
+
+    # What others are to hear of, but only when it is true: a transaction may still fail, or be run again.
+
+    def after_commit(self, notice: WebhookNotice) -> None:
+        """Tells the database's listener when the transaction has been committed; if it is not, nobody hears of it."""
+        self._notices.append(notice)
+
+    def take_notices(self) -> list[WebhookNotice]:
+        """What has been gathered, and gathers anew: the transaction has ended."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    @property
+    def notice_count(self) -> int:
+        """How much is gathered, to go back to by ``forget_notices_behind``."""
+        return len(self._notices)
+
+    def forget_notices_behind(self, count: int) -> None:
+        """Forgets what a command has gathered since ``notice_count``: it failed."""
+        del self._notices[count:]
 
     # What many commands of a group write to the same table costs a fraction of the time when it is written at once.
 

@@ -30,6 +30,13 @@ from runnel.store.schema.logged_models import (
     logged_models,
     metric_datasets,
 )
+from runnel.store.schema.registered_models import (
+    model_version_tags,
+    model_versions,
+    registered_model_aliases,
+    registered_model_tags,
+    registered_models,
+)
 from runnel.store.schema.review_queues import (
     review_queue_items,
     review_queue_label_schemas,
@@ -67,8 +74,9 @@ from runnel.store.schema.tracking import (
     runs,
     tags,
 )
+from runnel.store.schema.webhooks import webhooks
 
-HEAD_REVISION = "0007"
+HEAD_REVISION = "0009"
 
 __all__ = [
     "HEAD_REVISION",
@@ -102,9 +110,14 @@ __all__ = [
     "metrics",
     "model_inputs",
     "model_outputs",
+    "model_version_tags",
+    "model_versions",
     "online_scoring_configs",
     "params",
     "recent_metric_points",
+    "registered_model_aliases",
+    "registered_model_tags",
+    "registered_models",
     "review_queue_items",
     "review_queue_label_schemas",
     "review_queue_users",
@@ -121,4 +134,5 @@ __all__ = [
     "trace_tags",
     "trace_usage",
     "traces",
+    "webhooks",
 ]

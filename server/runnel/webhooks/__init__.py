@@ -1,0 +1,1 @@
+"""Telling receivers of webhooks what has happened, over HTTP."""
