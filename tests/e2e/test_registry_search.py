@@ -223,12 +223,11 @@ def test_versions_of_a_renamed_model_are_ordered_by_number_where_their_times_are
 
 def test_a_page_ends_before_it_is_too_large(api: Api) -> None:
     name = new_model(api)
-    large = [{"key": str(number), "value": "x" * 100_000} for number in range(100)]
+    large = [{"key": str(number), "value": "x" * 100_000} for number in range(50)]
     for _ in range(6):
-        new_version(api, name, tags=large)  # 10 MB each
+        new_version(api, name, tags=large)  # 5 MB each
     parts = [numbers(page) for page in pages(api, f"{VERSIONS}/search", filter=f"name = '{name}'")]
-    assert sum(parts, []) == [6, 5, 4, 3, 2, 1]
-    assert len(parts) == 2
+    assert parts == [[6, 5, 4], [3, 2, 1]]
     api.post(f"{VERSIONS}/transition-stage", name=name, version="1", stage="Staging")
     others = [new_model(api, name=f"{name}-{number}", tags=large) for number in range(3)]
     filter = f"name LIKE '{name}%'"

@@ -170,6 +170,6 @@ def test_the_work_of_a_page_stays_the_same_as_there_are_more_versions(tmp_path: 
 
 def test_a_page_takes_few_statements(registry: Registry) -> None:
     registry.models()
-    assert len(registry.recorder.executed) == 7
+    assert len(registry.recorder.executed) == 5
     registry.versions()
-    assert len(registry.recorder.executed) == 3
+    assert len(registry.recorder.executed) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NotRequired, TypedDict
 
 from starlette.requests import Request
@@ -86,8 +85,8 @@ def get_model_version(tx: Transaction, name: str, version: str) -> ModelVersionA
     return {"model_version": model_versions.get_model_version(tx, name, parse_version(version))}
 
 
-async def search_model_versions(
-    services: Services,
+def search_model_versions(
+    tx: Transaction,
     filter: str = "",
     max_results: int = limits.MAX_MODEL_VERSION_RESULTS,
     order_by: list[str] = [],  # noqa: B006
@@ -100,22 +99,18 @@ async def search_model_versions(
     """
     check_max_results(max_results, limits.MAX_MODEL_VERSION_RESULTS)
     size = min(max_results, limits.MAX_MODEL_VERSIONS_PER_PAGE)
-    found, next_page_token = await services.database.read(
-        partial(
-            model_version_search.search_model_versions,
-            filter_string=filter,
-            order_by=order_by,
-            max_results=size,
-            page_token=page_token,
-        ),
-        may_scan=model_version_search.may_scan(filter, order_by),
-    )
+    found, next_page_token = model_version_search.search_model_versions(tx, filter, order_by, size, page_token)
     answer: ModelVersionsAnswer = {}
     if found:
         answer["model_versions"] = found
     if next_page_token:
         answer["next_page_token"] = next_page_token
     return answer
+
+
+def search_may_scan(filter: str, order_by: list[str], **_: object) -> bool:
+    """Whether a search may have to look at every version."""
+    return model_version_search.may_scan(filter, order_by)
 
 
 def update_model_version(

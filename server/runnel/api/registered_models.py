@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NotRequired, TypedDict
 
 from runnel.api.experiments import Empty
-from runnel.api.services import Services
 from runnel.domain import limits, webhook_notices
 from runnel.domain.model_versions import ModelVersion, canonical_stage, parse_version
 from runnel.domain.prompts import is_prompt
@@ -62,8 +60,8 @@ def get_registered_model(tx: Transaction, name: str) -> RegisteredModelAnswer:
     return {"registered_model": registered_models.get_registered_model(tx, name)}
 
 
-async def search_registered_models(
-    services: Services,
+def search_registered_models(
+    tx: Transaction,
     filter: str = "",
     max_results: int = 100,
     order_by: list[str] = [],  # noqa: B006
@@ -74,15 +72,8 @@ async def search_registered_models(
     Prompts are found only where the filter asks for their tag ``mlflow.prompt.is_prompt``.
     """
     check_max_results(max_results, limits.MAX_REGISTERED_MODEL_RESULTS)
-    found, next_page_token = await services.database.read(
-        partial(
-            registered_model_search.search_registered_models,
-            filter_string=filter,
-            order_by=order_by,
-            max_results=max_results,
-            page_token=page_token,
-        ),
-        may_scan=registered_model_search.may_scan(filter),
+    found, next_page_token = registered_model_search.search_registered_models(
+        tx, filter, order_by, max_results, page_token
     )
     answer: RegisteredModelsAnswer = {}
     if found:
@@ -90,6 +81,11 @@ async def search_registered_models(
     if next_page_token:
         answer["next_page_token"] = next_page_token
     return answer
+
+
+def search_may_scan(filter: str, **_: object) -> bool:
+    """Whether a search may have to look at every model."""
+    return registered_model_search.may_scan(filter)
 
 
 def update_registered_model(tx: Transaction, name: str, description: str = "") -> RegisteredModelAnswer:

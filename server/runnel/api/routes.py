@@ -222,7 +222,12 @@ ROUTES: list[Endpoint] = [
     # Registered models
     command("POST", "/2.0/mlflow/registered-models/create", registered_models.create_registered_model),
     query("GET", "/2.0/mlflow/registered-models/get", registered_models.get_registered_model),
-    query("GET", "/2.0/mlflow/registered-models/search", registered_models.search_registered_models),
+    query(
+        "GET",
+        "/2.0/mlflow/registered-models/search",
+        registered_models.search_registered_models,
+        may_scan=registered_models.search_may_scan,
+    ),
     command("PATCH", "/2.0/mlflow/registered-models/update", registered_models.update_registered_model),
     command("POST", "/2.0/mlflow/registered-models/rename", registered_models.rename_registered_model),
     command("DELETE", "/2.0/mlflow/registered-models/delete", registered_models.delete_registered_model),
@@ -236,7 +241,12 @@ ROUTES: list[Endpoint] = [
     # Versions of registered models
     command("POST", "/2.0/mlflow/model-versions/create", model_versions.create_model_version),
     query("GET", "/2.0/mlflow/model-versions/get", model_versions.get_model_version),
-    query("GET", "/2.0/mlflow/model-versions/search", model_versions.search_model_versions),
+    query(
+        "GET",
+        "/2.0/mlflow/model-versions/search",
+        model_versions.search_model_versions,
+        may_scan=model_versions.search_may_scan,
+    ),
     command("PATCH", "/2.0/mlflow/model-versions/update", model_versions.update_model_version),
     command("DELETE", "/2.0/mlflow/model-versions/delete", model_versions.delete_model_version),
     command("POST", "/2.0/mlflow/model-versions/transition-stage", model_versions.transition_model_version_stage),

@@ -132,7 +132,6 @@ MAX_MODEL_VERSION_RESULTS = 200_000  # that may be asked for
 MAX_MODEL_VERSIONS_PER_PAGE = 10_000  # ours, as are these below; who asks for more goes on with its token
 MAX_MODEL_SOURCE_LENGTH = 2_048
 MAX_RUN_LINK_LENGTH = 2_048
-MAX_REGISTRY_PAGE_LENGTH = 33_554_432  # characters of tags; a page ends before it has more
 
 MAX_WEBHOOKS = 1_000  # ours, as are these below
 MAX_WEBHOOK_URL_LENGTH = 2_048

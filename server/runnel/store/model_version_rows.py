@@ -7,7 +7,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from runnel.domain import limits
 from runnel.domain.model_versions import READY, STAGES, ModelVersion
 from runnel.store.dialects import Dialect
 from runnel.store.schema import model_version_tags, model_versions, registered_models
@@ -37,7 +36,7 @@ SELECT_TAGS = Statement(
 )
 
 
-def _latest_of_stages(dialect: Dialect, *columns: Any) -> sa.Select[Any]:
+def _latest_of_stages(dialect: Dialect) -> sa.Select[Any]:
     """The latest version of each stage of models: a look into an index for each of them, whatever the versions."""
     stages = sa.union_all(*[sa.select(sa.literal_column(f"'{stage}'", sa.Text()).label("stage")) for stage in STAGES])
     stage = stages.subquery("stages").c.stage
@@ -48,7 +47,7 @@ def _latest_of_stages(dialect: Dialect, *columns: Any) -> sa.Select[Any]:
         .scalar_subquery()
     )
     return (
-        sa.select(*columns)
+        sa.select(*VERSION_COLUMNS, registered_models.c.id)
         .select_from(registered_models)
         .join(stage.table, sa.true())
         .join(
@@ -56,32 +55,11 @@ def _latest_of_stages(dialect: Dialect, *columns: Any) -> sa.Select[Any]:
             sa.and_(model_versions.c.registered_model == registered_models.c.id, model_versions.c.version == latest),
         )
         .where(dialect.is_in(registered_models.c.id, "ids"))
+        .order_by(registered_models.c.id, model_versions.c.version)
     )
 
 
-SELECT_LATEST = Statement(
-    lambda d: _latest_of_stages(d, *VERSION_COLUMNS, registered_models.c.id).order_by(
-        registered_models.c.id, model_versions.c.version
-    )
-)
-
-
-def tag_lengths(tags: sa.Table) -> Statement:
-    """How many characters the tags of each of their owners ``ids`` have."""
-    length = sa.func.sum(sa.func.length(tags.c.value))
-    return Statement(
-        lambda d: sa.select(tags.c.owner, length).where(d.is_in(tags.c.owner, "ids")).group_by(tags.c.owner)
-    )
-
-
-TAG_LENGTHS = tag_lengths(model_version_tags)
-TAG_LENGTHS_OF_LATEST = Statement(
-    lambda d: (
-        _latest_of_stages(d, registered_models.c.id, sa.func.sum(sa.func.length(model_version_tags.c.value)))
-        .join(model_version_tags, model_version_tags.c.owner == model_versions.c.id)
-        .group_by(registered_models.c.id)
-    )
-)
+SELECT_LATEST = Statement(_latest_of_stages)
 
 
 def to_model_versions(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> list[ModelVersion]:
@@ -118,23 +96,3 @@ def latest_versions_of(tx: Transaction, models: Sequence[int]) -> dict[int, list
     for row, version in zip(rows, to_model_versions(tx, rows), strict=True):
         latest.setdefault(row[_OF_MODEL], []).append(version)
     return latest
-
-
-def fitting(tx: Transaction, rows: Sequence[tuple[Any, ...]], *lengths: Statement) -> Sequence[tuple[Any, ...]]:
-    """The first rows, whose tags are not too large together for one answer; one row at least.
-
-    The statements tell how long the tags of each row are, by the key that it begins with. So they are known before
-    they are read.
-    """
-    if not rows:
-        return rows
-    of_rows: dict[int, int] = {}
-    for statement in lengths:
-        for key, length in tx.rows(statement, ids=[row[0] for row in rows]):
-            of_rows[key] = of_rows.get(key, 0) + length
-    total = 0
-    for index, row in enumerate(rows):
-        total += of_rows.get(row[0], 0)
-        if total > limits.MAX_REGISTRY_PAGE_LENGTH:
-            return rows[: max(index, 1)]
-    return rows

@@ -18,7 +18,8 @@ from runnel.domain.model_versions import MODEL_VERSIONS, ModelVersion, check_who
 from runnel.domain.prompts import split_prompt_filter, without_prompt_tag
 from runnel.store.dialects import Dialect
 from runnel.store.filters import behind, matches
-from runnel.store.model_version_rows import TAG_LENGTHS, VERSION_COLUMNS, fitting, to_model_versions
+from runnel.store.model_version_rows import VERSION_COLUMNS, to_model_versions
+from runnel.store.page_sizes import gather_page, rows_of_page
 from runnel.store.registry_search import condition, few, few_tagged, sort_keys, with_tie_breakers
 from runnel.store.schema import INDEXED_VALUE_LENGTH, indexed_value, model_version_tags, model_versions
 from runnel.store.statements import Transaction
@@ -70,12 +71,10 @@ def search_model_versions(
     )
     if page_token:
         query = query.where(behind(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
-    rows = tx.rows(query.order_by(*[key.order() for key in keys]).limit(max_results + 1))
-    page = fitting(tx, rows[:max_results], TAG_LENGTHS)
-    next_token = None
-    if len(page) < len(rows):
-        next_token = page_tokens.encode_page_token(page[-1][len(VERSION_COLUMNS) :], identity)
-    return to_model_versions(tx, page), next_token
+    query = query.order_by(*[key.order() for key in keys]).limit(max_results + 1)
+    rows = rows_of_page(tx, query, max_results + 1)
+    versions, last = gather_page(rows, max_results, lambda some: to_model_versions(tx, some))
+    return versions, None if last is None else page_tokens.encode_page_token(last[len(VERSION_COLUMNS) :], identity)
 
 
 def _is_one_of(comparison: Comparison, *keys: str) -> bool:

@@ -16,7 +16,7 @@ from runnel.domain.filters import Ordering, parse_filter, parse_order_by
 from runnel.domain.prompts import split_prompt_filter, without_prompt_tag
 from runnel.domain.registered_models import REGISTERED_MODELS, RegisteredModel
 from runnel.store.filters import behind
-from runnel.store.model_version_rows import TAG_LENGTHS_OF_LATEST, fitting, tag_lengths
+from runnel.store.page_sizes import gather_page, rows_of_page
 from runnel.store.registered_models import MODEL_COLUMNS, to_registered_models
 from runnel.store.registry_search import condition, few_tagged, sort_keys, with_tie_breakers
 from runnel.store.schema import registered_model_tags, registered_models
@@ -26,7 +26,6 @@ _COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "name": registered_models.c.name,
     "last_updated_timestamp": registered_models.c.last_updated_time,
 }
-TAG_LENGTHS = tag_lengths(registered_model_tags)
 _SCANNING = re.compile(r"LIKE|!=|NOT|tags?\.", re.IGNORECASE)
 
 
@@ -57,9 +56,7 @@ def search_registered_models(
     )
     if page_token:
         query = query.where(behind(keys, page_tokens.decode_page_token(page_token, identity, len(keys))))
-    rows = tx.rows(query.order_by(*[key.order() for key in keys]).limit(max_results + 1))
-    page = fitting(tx, rows[:max_results], TAG_LENGTHS, TAG_LENGTHS_OF_LATEST)
-    next_token = None
-    if len(page) < len(rows):
-        next_token = page_tokens.encode_page_token(page[-1][len(MODEL_COLUMNS) :], identity)
-    return to_registered_models(tx, page), next_token
+    query = query.order_by(*[key.order() for key in keys]).limit(max_results + 1)
+    rows = rows_of_page(tx, query, max_results + 1)
+    models, last = gather_page(rows, max_results, lambda some: to_registered_models(tx, some))
+    return models, None if last is None else page_tokens.encode_page_token(last[len(MODEL_COLUMNS) :], identity)
