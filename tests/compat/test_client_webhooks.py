@@ -88,7 +88,7 @@ def test_webhooks_are_listed_page_by_page(client: mlflow.MlflowClient) -> None:
     assert names == ["hook4", "hook3", "hook2", "hook1", "hook0"]
 
 
-@pytest.mark.parametrize("event", ALL_EVENTS, ids=str)
+@pytest.mark.parametrize("event", sorted(ALL_EVENTS, key=str), ids=str)
 def test_a_test_of_an_event_sends_the_example_of_mlflow(client: mlflow.MlflowClient, event: WebhookEvent) -> None:
     with WebhookReceiver() as receiver:
         made = client.create_webhook("hook", receiver.url(), [event], status="DISABLED")
