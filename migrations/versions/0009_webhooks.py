@@ -30,7 +30,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_webhooks"),
         sa.UniqueConstraint("webhook_id", name="uq_webhooks_webhook_id"),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("webhooks")
