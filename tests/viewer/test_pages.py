@@ -120,14 +120,13 @@ def test_runs_show_metrics_then_params_that_vary(site: Site) -> None:
     groups, heads, *rows = cells(site.html(evaluation(site)), "runs")
     assert groups == ["", "", "Metrics", "Params"]
     metrics = ["accuracy", "answer_relevance/mean", "latency_s", "learning_rate", "tokens"]
-    assert heads == ["", "Run", "Status", "Started", "Duration", *metrics, "model", "prompt", "temperature"]
+    assert heads == ["", "Run", "Status", "Started", *metrics, "model", "prompt", "temperature"]
     by_name = {row[1]: row for row in rows}
     assert len(by_name) == 10
-    assert by_name["large-2"][5] == "0.6000"
-    assert by_name["large-2"][8] == "4.5e−5"
-    assert by_name["medium-4"][5] == "NaN"
+    assert by_name["large-2"][4] == "0.6000"
+    assert by_name["large-2"][7] == "4.5e−5"
+    assert by_name["medium-4"][4] == "NaN"
     assert by_name["large-5"][2] == "failed"
-    assert by_name["small-3"][4] == "1 min 26 s"
 
 
 def test_the_same_params_of_all_runs_are_no_columns_but_a_list(site: Site) -> None:
@@ -199,6 +198,8 @@ def test_columns_can_be_chosen_and_searched_for(site: Site) -> None:
     assert cells(chosen, "runs")[2][5] == "11,999"
     tags = site.html(f"{evaluation(site)}?cols=tags.team&cols=source&cols=run_id")
     assert cells(tags, "runs")[1][4:] == ["Source", "Id", "team"]
+    durations = {row[1]: row[4] for row in cells(site.html(f"{evaluation(site)}?cols=duration"), "runs")[1:]}
+    assert durations["small-3"] == "1 min 26 s" and durations["large-8"] == "·"
 
 
 def test_many_runs_come_page_by_page(site: Site) -> None:

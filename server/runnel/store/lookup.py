@@ -65,13 +65,17 @@ SELECT_RUNS_BY_ID = Statement(
         .limit(_LIMIT)
     )
 )
-# The name of a run is a tag too, which has an index within each experiment.
+# The name of a run is a tag too, which has an index within each experiment: every one of them is looked at.
 SELECT_RUNS_BY_NAME = Statement(
     lambda d: (
         sa.select(*_RUN_COLUMNS)
-        .join_from(experiments, tags, tags.c.experiment_id == experiments.c.experiment_id)
-        .join(runs, runs.c.id == tags.c.run_id)
-        .where(tags.c.key == RUN_NAME_TAG, *_begins(indexed_value(tags.c.value)))
+        .join_from(tags, runs, runs.c.id == tags.c.run_id)
+        .join(experiments, experiments.c.experiment_id == runs.c.experiment_id)
+        .where(
+            tags.c.experiment_id.in_(sa.select(experiments.c.experiment_id).correlate(None)),
+            tags.c.key == RUN_NAME_TAG,
+            *_begins(indexed_value(tags.c.value)),
+        )
         .limit(_LIMIT)
     )
 )

@@ -54,10 +54,8 @@ async def compare_page(request: PageRequest) -> Page:
     varying = [use.key for use in found.uses["params"] if use.varies or use.run_count < len(names)]
     tables = {
         "metrics": _metrics_table(found),
-        "params": _params_table(found, "Params that differ", varying),
-        "same": _params_table(
-            found, "Params that are the same", [use.key for use in found.uses["params"] if use.key not in set(varying)]
-        ),
+        "params": _params_table(found, varying),
+        "same": _same_table(found, [use.key for use in found.uses["params"] if use.key not in set(varying)]),
     }
     return Page(
         f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''} compared" if names else "Compare runs",
@@ -85,11 +83,16 @@ def _metrics_table(found: _Found) -> Table:
     return Table(_columns(found.runs, "Metric", "number"), rows, "Metrics")
 
 
-def _params_table(found: _Found, caption: str, keys: Sequence[str]) -> Table:
-    rows = [
-        Row([Cell(key), *[Cell(found.values["params"].get((run[0], key))) for run in found.runs]], key) for key in keys
-    ]
-    return Table(_columns(found.runs, "Param", "long"), rows, caption)
+def _params_table(found: _Found, keys: Sequence[str]) -> Table:
+    values = found.values["params"]
+    rows = [Row([Cell(key), *[Cell(values.get((run[0], key))) for run in found.runs]], key) for key in keys]
+    return Table(_columns(found.runs, "Param", "long"), rows, "Params that differ")
+
+
+def _same_table(found: _Found, keys: Sequence[str]) -> Table:
+    values = found.values["params"]
+    rows = [Row([Cell(key), Cell(values.get((found.runs[0][0], key)))], key) for key in keys]
+    return Table([Column("name", "Param"), Column("value", "Value", "long")], rows, "Params that are the same")
 
 
 def _columns(runs: Sequence[tuple[Any, ...]], label: str, kind: Any) -> list[Column]:

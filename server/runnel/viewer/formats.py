@@ -38,7 +38,8 @@ def number(value: object) -> str:
         return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
     if float(value).is_integer():
         return f"{int(value):,}".replace("-", MINUS)
-    digits = max(0, SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(size)))
+    rounded = abs(float(f"{value:.{SIGNIFICANT_DIGITS - 1}e}"))  # 999.96 is 1,000
+    digits = max(0, SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(rounded)))
     return f"{value:,.{digits}f}".replace("-", MINUS)
 
 

@@ -61,7 +61,6 @@ def choose_columns(
         wanted["params"] = sorted(
             use.key for use in sorted(varying, key=lambda use: -use.run_count)[:MAX_PARAM_COLUMNS]
         )
-        wanted["attributes"] = ["duration"]
     offered, is_all_offered = _offered(tx, experiment_id, uses, wanted, search)
     constant = [use.key for use in uses["params"] if not use.varies and use.run_count == len(run_ids)]
     constant = [key for key in constant if key not in wanted["params"]]
