@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import Route
 
 from tests.viewer.conftest import Site, Window
 
@@ -251,3 +252,16 @@ def test_a_long_value_unfolds_in_place(window: Window, site: Site) -> None:
     assert not long.locator("pre").is_visible()
     long.locator("summary").click()
     assert long.locator("pre").inner_text().startswith("pneumono")
+
+
+def test_the_address_to_paste_is_that_by_which_the_browser_came(window: Window, site: Site) -> None:
+    named = site.url.rstrip("/")
+
+    def as_behind_a_proxy(route: Route) -> None:
+        answer = route.fetch()
+        assert named in answer.text()
+        route.fulfill(response=answer, body=answer.text().replace(named, "http://10.0.0.1"))
+
+    window.page.route("**/experiments/*", as_behind_a_proxy)
+    page = window.open(f"experiments/{site.sample.empty}?x=/")
+    assert f'set_tracking_uri("{named}")' in page.locator(".empty").inner_text()

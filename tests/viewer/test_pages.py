@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import re
+from collections import Counter
 from collections.abc import Callable
 from urllib.parse import urljoin
 
@@ -71,7 +72,12 @@ def links(document: str) -> set[str]:
 def test_every_link_of_a_page_leads_somewhere(site: Site, path: Path) -> None:
     address = path(site)
     document = site.html(address)
+    seen: Counter[str] = Counter()
     for link in links(document):
+        shape = re.sub("[0-9a-f]{32}", "ID", link)
+        seen[shape] += 1
+        if seen[shape] > 5:  # as the others like it
+            continue
         if link.startswith("https://example.org") or link in ("components", "?page=2", "?sort=name"):
             continue
         assert not link.startswith("/"), "below another path it would be lost"
@@ -360,7 +366,7 @@ def test_without_the_viewer_there_are_no_pages(start_server: StartServer) -> Non
 def test_a_new_server_says_what_to_do_first(start_server: StartServer) -> None:
     server = start_server()
     document = httpx.get(f"{server.url}/").text
-    assert f'mlflow.set_tracking_uri("{server.url}")' in html.unescape(document)
+    assert f'mlflow.set_tracking_uri("{server.url}")' in text(document)
     empty = httpx.get(f"{server.url}/experiments/0").text
     assert 'mlflow.set_experiment(experiment_id="0")' in html.unescape(empty)
     assert httpx.get(f"{server.url}/components").status_code == 404

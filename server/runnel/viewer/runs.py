@@ -71,8 +71,8 @@ async def runs_page(request: PageRequest) -> Page:
         parents = parents_of_runs(tx, keys)
         return Found(experiment, run_count, trace_count, rows, next_token, columns, parents, sources, error)
 
-    # A filter or an order that no index serves looks at every run.
-    found = await request.read(find, may_scan=bool(filter_string or sort))
+    # A filter or an order that no index serves looks at every run, and a search for a column at every name.
+    found = await request.read(find, may_scan=bool(filter_string or sort or request.get("find_column")))
     return _page(request, experiment_id, found)
 
 

@@ -9,6 +9,11 @@ if (printed && document.body.dataset.root === "./") {
   location.replace(printed[2] ? `runs/${printed[2]}` : `experiments/${printed[1]}`);
 }
 
+// The address to paste into a client is the one by which the browser came here: only it knows what proxies made of it.
+for (const origin of document.querySelectorAll("[data-origin]")) {
+  origin.textContent = new URL(document.body.dataset.root, location.href.replace(/[?#].*/, "")).href.replace(/\/$/, "");
+}
+
 // Times: the exact value on hover is in the reader's zone.
 const exactly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 for (const time of document.querySelectorAll("time[datetime]")) {
