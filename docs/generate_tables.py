@@ -53,6 +53,8 @@ def flags_table() -> str:
     rows = []
     for option in server.params:
         assert isinstance(option, click.Option)
+        if option.hidden:
+            continue
         meaning, _, said_default = (option.help or "").partition(" Default: ")
         flag = option.opts[0] + (f", {option.secondary_opts[0]}" if option.secondary_opts else "")
         variables = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())

@@ -27,6 +27,8 @@ from runnel.log import LOG, configure_logging
 from runnel.security import DEFAULT_ALLOWED_HOSTS, SecuritySettings, secure
 from runnel.store.database import Database, open_database
 from runnel.store.experiments import create_default_experiment
+from runnel.viewer.application import Viewer
+from runnel.viewer.routes import COMPONENTS, PAGES
 from runnel.webhooks.service import Webhooks
 
 logger = logging.getLogger("runnel")
@@ -77,6 +79,8 @@ def create_app(settings: Settings, *, check_artifacts: bool = False) -> ASGIApp:
     if check_artifacts and isinstance(services.artifacts, RemoteArtifactStore):
         services.artifacts.check()
     app: ASGIApp = Dispatcher(ROUTES, services)
+    if settings.viewer:
+        app = Viewer(app, [*PAGES, *(COMPONENTS if settings.viewer_components else [])], services)
     if settings.expose_prometheus:
         from runnel.prometheus import PrometheusLayer
 

@@ -56,6 +56,8 @@ class Settings:
     webhook_request_timeout: int = 30
     webhook_request_max_retries: int = 3
     webhook_delivery_max_workers: int = 10
+    viewer: bool = True
+    viewer_components: bool = False
 
     def to_worker_environment(self) -> None:
         """Leaves the settings where the worker processes of this one find them."""
@@ -314,6 +316,15 @@ OPTIONS: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         type=click.IntRange(1, 100),
         help="How many webhooks a process delivers at the same time.",
     ),
+    click.option(
+        "--viewer/--no-viewer",
+        envvar="RUNNEL_VIEWER",
+        default=True,
+        show_default=True,
+        help="Serve the pages for the browser.",
+    ),
+    # For those who build pages: see CONTRIBUTING.md.
+    click.option("--viewer-components", is_flag=True, hidden=True, help="Serve the sheet of components of the pages."),
 ]
 
 

@@ -41,6 +41,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("api",),
     "cryptography": ("webhooks/encryption.py",),
     "uvicorn": ("serve.py", "http_protocol.py"),
+    "jinja2": ("viewer/rendering.py",),
+    "markupsafe": ("viewer/rendering.py",),
+    "markdown_it": ("viewer/notes.py",),
 }
 
 
@@ -98,6 +101,28 @@ def test_libraries_stay_where_they_belong(path: Path) -> None:
         homes = HOMES.get(module.split(".")[0])
         if homes is not None:
             assert any(name == home or name.startswith(f"{home}/") for home in homes), f"{name} imports {module}"
+
+
+# What only the pages need is imported by the first page that is asked for.
+LATE = ("jinja2", "markupsafe", "markdown_it", "runnel.viewer.rendering")
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_what_the_pages_need_is_not_imported_at_the_start(path: Path) -> None:
+    for node in ast.parse(path.read_text()).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        assert not [name for name in names if name.startswith(LATE)]
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "viewer").glob("*.py")), ids=name_of)
+def test_pages_only_read(path: Path) -> None:
+    """Transactions of pages come from ``PageRequest.read``, and nothing in the layer opens another kind."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            assert node.attr != "write"
+            assert node.attr != "database" or name_of(path) == "viewer/pages.py"
 
 
 def test_the_domain_imports_the_standard_library_only() -> None:

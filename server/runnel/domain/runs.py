@@ -15,6 +15,7 @@ from runnel.domain.metrics import Metric, MetricDict, check_metric
 from runnel.domain.validation import check_key, check_length
 
 RUN_NAME_TAG = "mlflow.runName"
+PARENT_RUN_TAG = "mlflow.parentRunId"
 LOGGED_MODELS_TAG = "mlflow.log-model.history"
 
 RUNNING = "RUNNING"

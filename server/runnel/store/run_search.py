@@ -84,6 +84,40 @@ def search_runs(
     page_token: str,
 ) -> tuple[list[Run], str | None]:
     """A page of the runs that match, and the token of the next page. A page may end early (see ``page_sizes``)."""
+    rows, identity = _matching(tx, experiment_ids, stages, filter_string, order_by, max_results, page_token)
+    found, last = gather_page(rows, max_results, partial(to_runs, tx))
+    return found, page_tokens.encode_page_token(last[len(RUN_COLUMNS) :], identity) if last else None
+
+
+def find_runs(
+    tx: Transaction,
+    experiment_ids: Sequence[int],
+    stages: Sequence[str],
+    filter_string: str,
+    order_by: Sequence[str],
+    max_results: int,
+    page_token: str,
+) -> tuple[list[tuple[Any, ...]], str | None]:
+    """The same as rows of ``RUN_COLUMNS``: without what belongs to the runs, of which there may be very much."""
+    matching, identity = _matching(tx, experiment_ids, stages, filter_string, order_by, max_results, page_token)
+    rows = list(matching)
+    next_token = None
+    if len(rows) > max_results:
+        rows = rows[:max_results]
+        next_token = page_tokens.encode_page_token(rows[-1][len(RUN_COLUMNS) :], identity)
+    return [row[: len(RUN_COLUMNS)] for row in rows], next_token
+
+
+def _matching(
+    tx: Transaction,
+    experiment_ids: Sequence[int],
+    stages: Sequence[str],
+    filter_string: str,
+    order_by: Sequence[str],
+    max_results: int,
+    page_token: str,
+) -> tuple[Iterable[tuple[Any, ...]], object]:
+    """The rows of a page with their sort keys, and one more if there is one; and what a token is of."""
     comparisons = parse_filter(filter_string, RUNS)
     orderings = _with_tie_breakers(parse_order_by(order_by, RUNS))
     experiment_ids = sorted(set(experiment_ids))
@@ -91,10 +125,8 @@ def search_runs(
     key_count = sum(1 if _never_null(ordering) else 2 for ordering in orderings)
     position = page_tokens.decode_page_token(page_token, identity, key_count) if page_token else None
     if not experiment_ids or not stages:
-        return [], None
-    page = _Page(experiment_ids, stages, comparisons, orderings, max_results + 1, position)
-    found, last = gather_page(_find(tx, page), max_results, partial(to_runs, tx))
-    return found, page_tokens.encode_page_token(last[len(RUN_COLUMNS) :], identity) if last else None
+        return [], identity
+    return _find(tx, _Page(experiment_ids, stages, comparisons, orderings, max_results + 1, position)), identity
 
 
 def _with_tie_breakers(orderings: Sequence[Ordering]) -> tuple[Ordering, ...]:
