@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runnel.store import experiment_activity, lookup, run_columns, run_details, run_search
+from runnel.domain.metrics import Metric
+from runnel.domain.runs import Param
+from runnel.store import experiment_activity, lookup, metrics, run_columns, run_details, run_search, runs
 from tests.integration.test_query_plans import Filled, filled
 
 PAGE = 20
@@ -43,7 +45,7 @@ def queries(database: Filled) -> dict[str, Callable[[], object]]:
         "children": lambda: run_details.list_children(tx, experiment_id, run_id, PAGE),
     }
     for kind in run_columns.TABLES:
-        asked[f"uses of {kind}"] = lambda kind=kind: run_columns.uses_of_columns(tx, kind, experiment_id, keys)
+        asked[f"uses of {kind}"] = lambda kind=kind: run_columns.uses_of_columns(tx, kind, keys)
         asked[f"names of {kind}"] = lambda kind=kind: run_columns.names_in_experiment(tx, kind, experiment_id)
     return asked
 
@@ -61,7 +63,7 @@ def test_nothing_that_pages_ask_reads_a_table_from_end_to_end(database: Filled) 
 def test_names_are_found_by_leaps_along_the_index(database: Filled) -> None:
     database.recorder.executed.clear()
     found = run_columns.names_in_experiment(database.tx, "metrics", database.experiment_ids[0])
-    assert found == ["acc", "common", "loss", "rare"]
+    assert found[:3] == ["acc", "common", "loss"]
     leap = "SEARCH metrics USING COVERING INDEX ix_metrics_ranking (experiment_id=? AND key>?)"
     assert database.plan().count(leap) == 2
 
@@ -80,15 +82,36 @@ def test_what_pages_ask_stays_the_same_work_as_the_tables_grow(tmp_path: Path) -
     assert max(counts.values()) == experiment_activity.MAX_COUNT + 1  # which says: more than can be told
 
 
-def test_more_entries_than_are_looked_at_leave_the_first_names(
-    database: Filled, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_a_run_with_very_many_names_the_first_are_looked_at(database: Filled) -> None:
     tx, experiment_id = database.tx, database.experiment_ids[0]
-    rows, _ = run_search.find_runs(tx, [experiment_id], ["active"], "", [], PAGE, "")
-    keys = [row[0] for row in rows]
-    whole, is_all = run_columns.uses_of_columns(tx, "metrics", experiment_id, keys)
-    assert is_all and [use.key for use in whole] == ["acc", "common", "loss"]
-    monkeypatch.setattr(run_columns, "MAX_ENTRIES", 10)
-    monkeypatch.setattr(run_columns, "MAX_FIRST_NAMES", 2)
-    part, is_all = run_columns.uses_of_columns(tx, "metrics", experiment_id, keys)
-    assert not is_all and part == whole[:2]
+    run_id = runs.create_run(tx, experiment_id, "u", "wide", 10**6, [], lambda place, name: name)["info"]["run_id"]
+    ref = runs.get_run_ref(tx, run_id)
+    other = runs.get_run_ref(tx, database.run_ids[1])
+    most = run_columns.MAX_NAMES_OF_RUN
+    metrics.log_metrics(tx, ref.id, experiment_id, [Metric(f"m{number:04}", 1, 1) for number in range(most)])
+    assert run_columns.uses_of_columns(tx, "metrics", [ref.id])[1]
+    metrics.log_metrics(tx, ref.id, experiment_id, [Metric("z", 1, 1)])
+    found, is_all = run_columns.uses_of_columns(tx, "metrics", [ref.id, other.id])
+    assert not is_all
+    assert [use.key for use in found] == ["acc", "loss", *[f"m{number:04}" for number in range(most)], "rare"]
+
+
+def test_a_param_varies_if_two_runs_have_other_values_of_it(database: Filled) -> None:
+    tx, experiment_id = database.tx, database.experiment_ids[0]
+    keys = []
+    for number in range(3):
+        made = runs.create_run(tx, experiment_id, "u", "r", 10**6, [], lambda place, name: name)
+        ref = runs.get_run_ref(tx, made["info"]["run_id"])
+        keys.append(ref.id)
+        values = {"same": "1", "other": str(number), "long": "x" * (200 + number), "odd \"'\n": "\u05e9"}
+        runs.log_params(tx, ref, made["info"]["run_id"], [Param(key, value) for key, value in values.items()])
+        if number == 1:
+            runs.log_params(tx, ref, made["info"]["run_id"], [Param("once", "1")])
+    found, _ = run_columns.uses_of_columns(tx, "params", keys)
+    assert {use.key: (use.run_count, use.varies) for use in found} == {
+        "same": (3, False),
+        "other": (3, True),
+        "long": (3, True),
+        "odd \"'\n": (3, False),
+        "once": (1, False),
+    }

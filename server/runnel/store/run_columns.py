@@ -1,24 +1,25 @@
 """The columns of a table of runs: which metrics, params and tags they have, and the values of those that are shown.
 
-A page of runs has a few thousand entries as a rule, and all of them are looked at to see what varies. Runs can have
-12,000 metrics each, though: past ``MAX_ENTRIES`` only the first names of the experiment are looked at, and the others
-are found by their name.
+A page of runs has a few thousand entries as a rule, and all of them are looked at to see what varies. A run can have
+12,000 metrics, though: of each run only the first ``MAX_NAMES_OF_RUN`` names are looked at, and the others are found by
+their name.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import orjson
 import sqlalchemy as sa
 
 from runnel.domain.runs import PARENT_RUN_TAG
 from runnel.store.dialects import Dialect
-from runnel.store.schema import metrics, params, tags
+from runnel.store.schema import indexed_value, metrics, params, runs, tags
 from runnel.store.statements import Statement, Transaction
 
-MAX_ENTRIES = 50_000
-MAX_FIRST_NAMES = 200
+MAX_NAMES_OF_RUN = 500
 # How many names are looked through when one is searched for: each costs one step down an index.
 MAX_NAMES = 20_000
 # What is shown of a value in a table, unless more is asked for; the page of the run shows it whole.
@@ -35,25 +36,24 @@ class ColumnUse(NamedTuple):
     varies: bool
 
 
-def _count_entries(d: Dialect, table: sa.Table) -> sa.Select[Any]:
-    one = sa.literal_column("1", sa.Integer()).label("one")
-    entries = sa.select(one).select_from(table).where(d.is_in(table.c.run_id, "run_ids")).limit(MAX_ENTRIES + 1)
-    return sa.select(sa.func.count()).select_from(entries.subquery())
+def _uses(d: Dialect, table: sa.Table) -> sa.Select[Any]:
+    """The names that each run has, with what tells their values apart, as the elements of one JSON array per run.
 
-
-def _uses(d: Dialect, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    Run by run: without statistics, PostgreSQL would read the whole table for a list of runs.
+    """
     # Of metrics every one is shown, constant or not: their values need not be read.
-    varies = (
-        sa.literal_column("1")
-        if table is metrics
-        else sa.case((sa.func.min(table.c.value) != sa.func.max(table.c.value), 1), else_=0)
-    )
-    return (
-        sa.select(table.c.key, sa.func.count(), varies)
-        .where(d.is_in(table.c.run_id, "run_ids"), *conditions)
-        .group_by(table.c.key)
-        .order_by(table.c.key)
-    )
+    columns: list[sa.ColumnElement[Any]] = [table.c.key]
+    if table is not metrics:
+        columns += [indexed_value(table.c.value).label("start"), sa.func.length(table.c.value).label("length")]
+    first = sa.select(*columns).where(table.c.run_id == runs.c.id).order_by(table.c.key).limit(MAX_NAMES_OF_RUN + 1)
+    names = first.correlate(runs).subquery()
+    texts = d.json_string(names.c.key)
+    if table is not metrics:
+        comma = sa.literal_column("','", sa.Text())
+        length = sa.cast(names.c.length, sa.Text())
+        texts = texts.concat(comma).concat(d.json_string(names.c.start)).concat(comma).concat(length)
+    joined = sa.select(d.joined(texts, names.c.key)).correlate(runs).scalar_subquery()
+    return sa.select(runs.c.id, joined).where(d.is_in(runs.c.id, "run_ids"))
 
 
 def _names(table: sa.Table) -> sa.Select[Any]:
@@ -93,9 +93,7 @@ def _for_each_table(build: Callable[[Dialect, sa.Table], sa.Executable]) -> dict
     return {name: statement(table) for name, table in TABLES.items()}
 
 
-COUNT_ENTRIES = _for_each_table(_count_entries)
 SELECT_USES = _for_each_table(_uses)
-SELECT_USES_OF_KEYS = _for_each_table(lambda d, table: _uses(d, table, d.is_in(table.c.key, "keys")))
 SELECT_NAMES = _for_each_table(lambda d, table: _names(table))
 SELECT_VALUES = _for_each_table(_values)
 SELECT_PARENTS = Statement(
@@ -105,21 +103,22 @@ SELECT_PARENTS = Statement(
 )
 
 
-def uses_of_columns(
-    tx: Transaction, kind: str, experiment_id: int, run_ids: Sequence[int]
-) -> tuple[list[ColumnUse], bool]:
-    """The names that the runs have, and whether these are all of them. ``kind`` is one of ``TABLES``."""
-    if not run_ids:
-        return [], True
-    counted = tx.row(COUNT_ENTRIES[kind], run_ids=list(run_ids))
-    assert counted is not None
-    is_all = counted[0] <= MAX_ENTRIES
-    if is_all:
-        rows = tx.rows(SELECT_USES[kind], run_ids=list(run_ids))
-    else:
-        names = names_in_experiment(tx, kind, experiment_id, MAX_FIRST_NAMES)
-        rows = tx.rows(SELECT_USES_OF_KEYS[kind], run_ids=list(run_ids), keys=names)
-    return [ColumnUse(key, count, bool(varies)) for key, count, varies in rows], is_all
+def uses_of_columns(tx: Transaction, kind: str, run_ids: Sequence[int]) -> tuple[list[ColumnUse], bool]:
+    """The names that the runs have, in their order, and whether these are all; ``kind`` is one of ``TABLES``."""
+    counts: Counter[str] = Counter()
+    first_values: dict[str, tuple[Any, ...]] = {}
+    varying: set[str] = set()
+    is_all = True
+    width = 1 if kind == "metrics" else 3
+    for _, joined in tx.rows(SELECT_USES[kind], run_ids=list(run_ids)) if run_ids else ():
+        elements = orjson.loads(f"[{joined or ''}]")
+        is_all &= len(elements) <= width * MAX_NAMES_OF_RUN
+        for index in range(0, min(len(elements), width * MAX_NAMES_OF_RUN), width):
+            key, *value = elements[index : index + width]
+            counts[key] += 1
+            if first_values.setdefault(key, tuple(value)) != tuple(value):
+                varying.add(key)
+    return [ColumnUse(key, counts[key], key in varying) for key in sorted(counts)], is_all
 
 
 def names_in_experiment(tx: Transaction, kind: str, experiment_id: int, limit: int = MAX_NAMES) -> list[str]:

@@ -44,7 +44,7 @@ async def compare_page(request: PageRequest) -> Page:
                 raise ResourceDoesNotExist(f"There is no run with the id {run_id[:200]} in this experiment.")
             rows.append(row)
         keys = [row[0] for row in rows]
-        uses = {kind: uses_of_columns(tx, kind, experiment_id, keys)[0][:MAX_ROWS] for kind in ("metrics", "params")}
+        uses = {kind: uses_of_columns(tx, kind, keys)[0][:MAX_ROWS] for kind in ("metrics", "params")}
         values = {kind: values_of_columns(tx, kind, keys, [use.key for use in uses[kind]]) for kind in uses}
         return _Found(get_experiment(tx, experiment_id)["name"], rows, uses, values)
 

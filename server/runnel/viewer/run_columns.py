@@ -52,7 +52,7 @@ def choose_columns(
     uses: dict[str, list[ColumnUse]] = {}
     is_all = True
     for kind in ("metrics", "params", "tags"):
-        uses[kind], is_complete = uses_of_columns(tx, kind, experiment_id, run_ids)
+        uses[kind], is_complete = uses_of_columns(tx, kind, run_ids)
         is_all &= is_complete
     wanted = _wanted(chosen)
     if not chosen:
