@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,6 @@ from tests.server_process import ServerProcess
 from tests.viewer.sample import Sample, log_sample
 
 PREFIX = "/deep/mlflow"
-CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -62,8 +62,10 @@ def site(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium. Not for the whole session: as long as Playwright runs, no other event loop can in this thread."""
+    chromium = shutil.which("chromium")
+    assert chromium is not None, "the tests of the pages need Debian's package chromium"
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield started
         started.close()
 

@@ -1,4 +1,4 @@
-"""The first page: experiments, the most lately used first."""
+"""The first page: experiments, the most recently used first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def experiments_page(request: PageRequest) -> Page:
     )
     # A new server has the experiment 0, in which nothing was ever logged.
     is_new = not request.get("page") and all(each.run_count + each.trace_count == 0 for each in found)
-    order = "the most lately used first" if by_activity else f"more than {MAX_BY_ACTIVITY:,}, the newest first"
+    order = "the most recently used first" if by_activity else f"more than {MAX_BY_ACTIVITY:,}, the newest first"
     return Page("Experiments", "experiments.html", {}, {"experiments": table}, view={"is_new": is_new, "order": order})
 
 
