@@ -32,6 +32,7 @@ def services_of(store: ArtifactStore) -> Services:
         artifact_threads=ArtifactThreads(),
         upload_slots=asyncio.Semaphore(1),
         span_intake=None,  # type: ignore[arg-type]
+        webhooks=None,  # type: ignore[arg-type]
     )
 
 
