@@ -20,7 +20,7 @@ MAX_PATTERN_MEMORY = 1 << 20  # bytes, of one compiled pattern
 MAX_TEXT_LENGTH = 1_000_000  # of a longer text only the beginning is looked at
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # so many times MAX_PATTERN_MEMORY are kept
 def _compiled(pattern: str) -> Any:
     import re2
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -35,6 +35,7 @@ logger = logging.getLogger("runnel.store")
 
 MAX_WAITING = 4_096  # requests that may wait for a connection before new ones are answered 503
 STATEMENT_TIMEOUT_SECONDS = 30
+MAX_PREPARED_CHARACTERS = 10_000
 CONNECT_TIMEOUT_SECONDS = 5
 MAX_ATTEMPTS = 6
 _LONGEST_PAUSE_SECONDS = 0.2
@@ -74,6 +75,15 @@ def connect(uri: str) -> psycopg.Connection[tuple[Any, ...]]:
     if row is None or row[0] != connection.info.backend_pid:
         connection.prepare_threshold = None
     return connection
+
+
+class _Cursor(psycopg.Cursor[tuple[Any, ...]]):
+    """Leaves long statements unprepared: they are made for one search, and a hundred are kept of each connection."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+        if len(query) > MAX_PREPARED_CHARACTERS:
+            options["prepare"] = False
+        return super().execute(query, params, **options)
 
 
 class _Connections:
@@ -148,7 +158,7 @@ class _Connections:
             self._open.add(connection)
             # One cursor for all statements: making one costs as much as sending a short statement.
             open_stream = partial(connection.cursor, "rows")  # a cursor of the database's
-            transaction = self._local.transaction = Transaction(connection.cursor(), POSTGRESQL, open_stream)
+            transaction = self._local.transaction = Transaction(_Cursor(connection), POSTGRESQL, open_stream)
             self._local.connection = connection
         return transaction
 

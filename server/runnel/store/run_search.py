@@ -50,6 +50,7 @@ from runnel.store.statements import Transaction
 _FEW = 1_000
 _RANKS = (0, 1, 2)  # of a sort key that is a metric: a value, NaN, nothing
 _MAX_PARTITIONS = 50  # more than that, and one sorted query is cheaper than so many walks
+_MAX_TERMS = 500  # comparisons and orderings of all walks: more than that, and their statement takes long to make
 
 _ATTRIBUTES = {
     "run_id": runs.c.run_uuid,
@@ -312,6 +313,12 @@ def _merged(branches: Sequence[sa.Select[Any]], keys: Sequence[SortKey], size: i
     return sa.select(union).order_by(*order).limit(size)
 
 
+def _can_walk(page: _Page, partition_count: int) -> bool:
+    """Whether each of the partitions is walked by itself."""
+    term_count = partition_count * (len(page.comparisons) + len(page.orderings))
+    return partition_count == 1 or (partition_count <= _MAX_PARTITIONS and term_count <= _MAX_TERMS)
+
+
 # The listing way
 
 
@@ -329,7 +336,7 @@ def _walk(dialect: Dialect, page: _Page, source: sa.Select[Any] | None) -> sa.Ex
             dialect.is_in(dialect.without_index(runs.c.experiment_id), page.experiment_ids),
             dialect.is_in(runs.c.lifecycle_stage, page.stages),
         )
-    if len(partitions) > _MAX_PARTITIONS:
+    if not _can_walk(page, len(partitions)):
         return query.where(
             dialect.is_in(runs.c.experiment_id, page.experiment_ids),
             dialect.is_in(runs.c.lifecycle_stage, page.stages),
@@ -384,7 +391,7 @@ def _of_rank(dialect: Dialect, page: _Page, rank: int, position: Sequence[Any] |
     # In a walk along the metrics, the experiment is a condition on them, so that nothing tempts the planner elsewhere.
     experiment = metrics.c.experiment_id if rank < 2 else runs.c.experiment_id
     partitions = [(experiment_id, stage) for experiment_id in page.experiment_ids for stage in page.stages]
-    if len(partitions) > _MAX_PARTITIONS:
+    if not _can_walk(page, len(partitions)):
         return query.where(
             dialect.is_in(experiment, page.experiment_ids), dialect.is_in(runs.c.lifecycle_stage, page.stages)
         )

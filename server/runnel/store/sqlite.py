@@ -35,6 +35,9 @@ logger = logging.getLogger("runnel.store")
 BUSY_TIMEOUT_SECONDS = 30.0  # how long another process may hold the file's write lock
 MAX_WAITING_QUERIES = 4_096  # before new ones are answered 503
 READER_THREADS = 4
+# Of SQL that is made for one search: a prepared statement takes several times the memory of its text, and hundreds are
+# kept. A reader that has seen more begins anew.
+MAX_ONE_OFF_CHARACTERS = 1_000_000
 READ_TIMEOUT_SECONDS = 30.0
 # A write-ahead log that is longer is emptied, for which no query may run: one that has begun may then take this long.
 MAX_WAL_BYTES = 128 * 1024 * 1024
@@ -62,14 +65,18 @@ class _Reader:
     """The connection of one reader thread, and since when its query runs."""
 
     def __init__(self, path: str) -> None:
-        self.connection = connect(path)
+        self._path = path
+        self._connect()
+        self.started: float | None = None
+        self._limit = 0.0  # seconds, of the query that runs
+        self._lock = threading.Lock()  # an interrupt must never hit the query after the one it is meant for
+
+    def _connect(self) -> None:
+        self.connection = connect(self._path)
         self.connection.execute("PRAGMA query_only=ON")
         self.connection.execute("PRAGMA cache_size=-8000")
         self.connection.create_function("regexp", 2, matches_pattern, deterministic=True)
         self._transaction = Transaction(self.connection, SQLITE, self.connection.cursor)
-        self.started: float | None = None
-        self._limit = 0.0  # seconds, of the query that runs
-        self._lock = threading.Lock()  # an interrupt must never hit the query after the one it is meant for
 
     def run(self, query: Callable[[Transaction], T], limit: float) -> T:
         """Runs a query in a read transaction; it is interrupted after so many seconds."""
@@ -83,6 +90,9 @@ class _Reader:
                 self.started = None
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+            if self._transaction.one_off_characters > MAX_ONE_OFF_CHARACTERS:
+                self.connection.close()
+                self._connect()
 
     def interrupt_after(self, seconds: float) -> None:
         """Stops the query at its next row if it has run for so long, or for its limit; called from another thread."""

@@ -125,6 +125,8 @@ class Transaction:
         self.connection = connection
         self.dialect = dialect
         self._open_stream = open_stream
+        # Drivers keep statements prepared for the next time; of these, made for one search, there is no end.
+        self.one_off_characters = 0
         self.write_count = 0  # statements so far that may have changed something
         self._later: dict[WriteRows, list[tuple[Any, ...]]] | None = None
         self._notices: list[WebhookNotice] = []
@@ -195,7 +197,9 @@ class Transaction:
     def _compiled(self, statement: Statement | sa.Executable) -> CompiledStatement:
         if isinstance(statement, Statement):
             return statement.compiled_for(self.dialect)
-        return compile_statement(statement, self.dialect)
+        compiled = compile_statement(statement, self.dialect)
+        self.one_off_characters += len(compiled.sql)
+        return compiled
 
     def execute(self, statement: Statement | sa.Executable, /, **parameters: Any) -> Cursor:
         """Runs a statement; list parameters are those of ``Dialect.is_in``."""
