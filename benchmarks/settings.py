@@ -21,6 +21,8 @@ class Settings:
     many_runs: int = 100_000
     few_traces: int = 5_000
     many_traces: int = 100_000
+    models: int = 200
+    versions_per_model: int = 20
     history_points: int = 100_000
     # A server that cannot take the data in this time is measured over what it took, and the table says so.
     seed_seconds: int = 600
@@ -31,5 +33,6 @@ class Settings:
         """Small sizes: the figures show that the benchmark works, not how fast a server is."""
         return cls(
             quick=True, seconds=2, longest_seconds=10, fewest_answers=5, repeats=1, few_runs=500, many_runs=2_000,
-            few_traces=500, many_traces=2_000, history_points=10_000, seed_seconds=60, artifact_bytes=20_000_000,
+            few_traces=500, many_traces=2_000, models=20, versions_per_model=5,
+            history_points=10_000, seed_seconds=60, artifact_bytes=20_000_000,
         )  # fmt: skip

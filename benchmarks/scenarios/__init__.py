@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from benchmarks.figures import Figure
-from benchmarks.scenarios import artifacts, client, process, reads, traces, writes
+from benchmarks.scenarios import artifacts, client, process, reads, registry, traces, writes
 from benchmarks.session import Session
 
 Scenario = Callable[[Session], Iterator[Figure]]
@@ -20,6 +20,7 @@ SCENARIOS: dict[str, Scenario] = {
     "log_spans": traces.log_spans,
     "get_trace": traces.get_trace,
     "search_few_traces": traces.search_few_traces,
+    "search_models": registry.search_models,
     "memory_loaded": process.memory_loaded,
     "artifacts": artifacts.artifacts,
     "client_run": client.client_run,
