@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from runnel.domain.errors import InvalidParameterValue, MlflowError, TemporarilyUnavailable
 from runnel.domain.experiments import ExperimentTag
 from runnel.store import experiments, group_commit
+from runnel.store.dialects import SQLITE
 from runnel.store.migrations import prepare_sqlite
 from runnel.store.sqlite import SqliteDatabase
 from runnel.store.statements import Transaction
@@ -110,6 +112,37 @@ def test_a_command_that_fails_before_it_writes_disturbs_nobody(tmp_path: Path) -
             assert await tags(database) == {"a"}
 
     asyncio.run(scenario())
+
+
+def test_rows_of_commands_with_an_order_are_written_at_once_without_those_of_a_command_that_fails() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    transaction = Transaction(connection, SQLITE)
+    written: list[list[tuple[Any, ...]]] = []
+
+    def write(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
+        written.append(list(rows))
+
+    def keeps(row: str, error: Exception | None = None) -> Callable[[Transaction], str]:
+        def command(tx: Transaction) -> str:
+            tx.write_later(write, [(row,)])
+            if error is not None:
+                raise error
+            return row
+
+        return command
+
+    loop, error = asyncio.new_event_loop(), InvalidParameterValue("wrong")
+    ordered = [("a", None), ("lost", error), ("b", None)]
+    commands = [group_commit.Command(keeps(row, error), "r", loop.create_future(), loop) for row, error in ordered]
+    sees = group_commit.Command(lambda tx: list(written), None, loop.create_future(), loop)
+    outcomes = group_commit.run_together([*commands, sees, commands[0]], transaction)
+    # What may read the rows finds them written; those behind it are written by the end of the group.
+    assert outcomes == ["a", group_commit.Failure(error), "b", [[("a",), ("b",)]], "a"]
+    assert written == [[("a",), ("b",)], [("a",)]]
+    keeps("alone")(transaction)
+    assert written[2:] == [[("alone",)]]
+    loop.close()
+    connection.close()
 
 
 def test_what_has_been_accepted_is_written_before_the_end(tmp_path: Path) -> None:
